@@ -1,0 +1,1 @@
+"""The L402 protocol, pure: no I/O, no clock, no framework."""

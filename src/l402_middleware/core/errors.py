@@ -1,0 +1,81 @@
+"""Everything this package raises, as one tree.
+
+    L402Error
+    ├── ConfigurationError   our caller's mistake; raised at start-up, names the setting and the remedy
+    ├── BadCredential        what a client presented can not be honoured; becomes a 402 with its code
+    ├── Refusal              a price function's own "no" to a request; becomes that status, before any invoice
+    ├── InvalidInvoice       a string that is not a well-formed BOLT 11 invoice
+    ├── ProviderError        the Lightning backend failed or answered wrongly; becomes a 503
+    └── LedgerError          the ledger failed or can not be reached; becomes a 503
+
+No message carries a secret: no key, preimage, macaroon, credential or backend answer.
+"""
+
+
+class L402Error(Exception):
+    """The root of every error of this package."""
+
+
+class ConfigurationError(L402Error):
+    """The application is set up wrongly; the message says which setting and how to mend it."""
+
+
+class BadCredential(L402Error):
+    """A presented credential can not be honoured.
+
+    `code` is one of `CODES` and goes into the answer's body; the message is for people.
+    """
+
+    CODES = {
+        "malformed-credential": "The Authorization header is not a well-formed L402 credential.",
+        "invalid-credential": "The macaroon was not issued by this server, or was altered.",
+        "invalid-preimage": "The preimage does not belong to this macaroon's payment.",
+        "expired": "The credential has expired.",
+        "wrong-service": "The credential was issued for another service.",
+        "wrong-endpoint": "The credential was bought for another endpoint.",
+        "wrong-request": "The credential was bought for another request.",
+        "already-used": "The credential has been used up.",
+    }
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(self.CODES[code])
+
+
+class Refusal(L402Error):
+    """Raised by a price function for a request that can not succeed: nobody is asked to pay for it.
+
+    `status` is 4xx, or 503 for "not now"; `code` is a stable kebab-case string for programs and
+    `title` one sentence for people; both go into the RFC 9457 body.
+    """
+
+    def __init__(self, status: int, code: str, title: str) -> None:
+        if not (400 <= status < 500 or status == 503) or status in (401, 402):
+            raise ConfigurationError(
+                f"Refusal(status={status}): use a 4xx other than 401 and 402, or 503; "
+                "the paywall itself decides who has to pay"
+            )
+        self.status = status
+        self.code = code
+        self.title = title
+        super().__init__(title)
+
+
+class InvalidInvoice(L402Error):
+    """A string is not a well-formed BOLT 11 invoice; the message names the field."""
+
+
+class ProviderError(L402Error):
+    """The Lightning backend failed, or its answer was not what was asked for.
+
+    `kind` is one of `unreachable`, `timeout`, `tls`, `unauthorized`, `rejected`, `bad-answer`,
+    `wrong-invoice` and `busy`; the message names the provider and the remedy, never a secret.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+class LedgerError(L402Error):
+    """The ledger failed or can not be reached; nothing was served, and what was held stays usable."""
