@@ -1,0 +1,67 @@
+"""Secret keys: a ring with overlap, and a sub-key per purpose.
+
+A ring is a list of secrets, oldest first. The newest one signs; all of them verify. Rotation is adding
+a secret at the end, and dropping the first one when everything it signed has expired.
+"""
+
+import hmac
+import secrets
+from collections.abc import Iterable
+
+from .errors import ConfigurationError
+
+MIN_KEY_BYTES = 32
+MIN_DISTINCT_BYTES = 8
+
+
+def generate_key() -> str:
+    """A fresh secret: 64 hex digits from the operating system's random source."""
+    return secrets.token_hex(32)
+
+
+class KeyRing:
+    """One or more secrets, oldest first; each at least 32 bytes (text counts as its UTF-8 bytes).
+
+    Raises `ConfigurationError` for an empty ring, a short or repetitive secret, or the same secret twice.
+    """
+
+    __slots__ = ("_secrets",)
+
+    def __init__(self, secret_keys: Iterable[str | bytes]) -> None:
+        if isinstance(secret_keys, str | bytes):
+            raise ConfigurationError("secret_keys must be a list of secrets, oldest first, not a single one")
+        ring = tuple(key.encode() if isinstance(key, str) else key for key in secret_keys)
+        if not ring:
+            raise ConfigurationError("secret_keys is empty; `l402 keygen` makes a key")
+        for position, key in enumerate(ring, 1):
+            if len(key) < MIN_KEY_BYTES:
+                raise ConfigurationError(
+                    f"secret key {position} has {len(key)} bytes, at least {MIN_KEY_BYTES} are needed; "
+                    "`l402 keygen` makes one"
+                )
+            if len(set(key)) < MIN_DISTINCT_BYTES:
+                raise ConfigurationError(
+                    f"secret key {position} repeats a few characters and can be guessed; `l402 keygen` makes one"
+                )
+        if len(set(ring)) != len(ring):
+            raise ConfigurationError("secret_keys holds the same secret twice")
+        self._secrets = ring
+
+    @classmethod
+    def parse(cls, text: str) -> "KeyRing":
+        """The ring in a comma-separated setting such as `L402_SECRET_KEYS`, oldest first."""
+        return cls(part.strip() for part in text.split(",") if part.strip())
+
+    def subkeys(self, purpose: str) -> tuple[bytes, ...]:
+        """A 32-byte key for `purpose` from every secret, newest first. Two purposes never share one."""
+        label = b"l402_middleware " + purpose.encode()
+        return tuple(hmac.digest(secret, label, "sha256") for secret in reversed(self._secrets))
+
+    def __len__(self) -> int:
+        return len(self._secrets)
+
+    def __repr__(self) -> str:
+        return f"KeyRing({len(self._secrets)} secrets)"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a KeyRing is not pickled: its secrets would leave the process")

@@ -1,0 +1,1 @@
+"""Where uses of payments are counted: one file per store."""

@@ -1,0 +1,1 @@
+"""What to do with a request: the price, the one flow, and what it decides."""

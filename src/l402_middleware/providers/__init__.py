@@ -1,0 +1,1 @@
+"""Where invoices come from: one file per Lightning backend."""
