@@ -74,13 +74,14 @@ class Call(Step[T_co]):
 
     def block(self) -> T_co:
         result = self._function(*self._args)
-        return asyncio.run(_await(result)) if inspect.isawaitable(result) else result
+        return cast(T_co, asyncio.run(_await(result)) if inspect.isawaitable(result) else result)
 
     async def wait(self) -> T_co:
         if inspect.iscoroutinefunction(inspect.unwrap(self._function)):
-            return await self._function(*self._args)
-        result = await anyio.to_thread.run_sync(self._function, *self._args)
-        return await result if inspect.isawaitable(result) else result
+            result = self._function(*self._args)
+        else:
+            result = await anyio.to_thread.run_sync(self._function, *self._args)
+        return cast(T_co, await result if inspect.isawaitable(result) else result)
 
 
 async def _await(awaitable: Awaitable[T]) -> T:

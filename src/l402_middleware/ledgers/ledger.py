@@ -86,7 +86,7 @@ class Ledger(Protocol):
 
         False where the hold is no longer there, because its lease ended and another request took the
         use: then nothing was changed, and the caller must not deliver. A hold whose lease ended but that nobody
-        took settles as any other. Settling the same hold again is True and changes nothing.
+        took settles as any other.
         """
 
     def release(self, payment_hash: bytes, hold_id: bytes) -> Step[None]:
