@@ -11,6 +11,19 @@
 No message carries a secret: no key, preimage, macaroon, credential or backend answer.
 """
 
+from typing import Literal, TypeAlias
+
+CredentialCode: TypeAlias = Literal[
+    "malformed-credential",
+    "invalid-credential",
+    "invalid-preimage",
+    "expired",
+    "wrong-service",
+    "wrong-endpoint",
+    "wrong-request",
+    "already-used",
+]
+
 
 class L402Error(Exception):
     """The root of every error of this package."""
@@ -23,29 +36,30 @@ class ConfigurationError(L402Error):
 class BadCredential(L402Error):
     """A presented credential can not be honoured.
 
-    `code` is one of `CODES` and goes into the answer's body; the message is for people.
+    `code` goes into the answer's body, for programs; the message is its `title`, for people.
     """
 
-    CODES = {
-        "malformed-credential": "The Authorization header is not a well-formed L402 credential.",
-        "invalid-credential": "The macaroon was not issued by this server, or was altered.",
-        "invalid-preimage": "The preimage does not belong to this macaroon's payment.",
-        "expired": "The credential has expired.",
-        "wrong-service": "The credential was issued for another service.",
-        "wrong-endpoint": "The credential was bought for another endpoint.",
-        "wrong-request": "The credential was bought for another request.",
-        "already-used": "The credential has been used up.",
-    }
-
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: CredentialCode) -> None:
         self.code = code
-        super().__init__(self.CODES[code])
+        super().__init__(_TITLES[code])
+
+
+_TITLES: dict[CredentialCode, str] = {
+    "malformed-credential": "The Authorization header is not a well-formed L402 credential.",
+    "invalid-credential": "The macaroon was not issued by this server, or was altered.",
+    "invalid-preimage": "The preimage does not belong to this macaroon's payment.",
+    "expired": "The credential has expired.",
+    "wrong-service": "The credential was issued for another service.",
+    "wrong-endpoint": "The credential was bought for another endpoint.",
+    "wrong-request": "The credential was bought for another request.",
+    "already-used": "The credential has been used up.",
+}
 
 
 class Refusal(L402Error):
     """Raised by a price function for a request that can not succeed: nobody is asked to pay for it.
 
-    `status` is 4xx, or 503 for "not now"; `code` is a stable kebab-case string for programs and
+    `status` is a 4xx, or 503 for "not now"; `code` is a stable kebab-case string for programs and
     `title` one sentence for people; both go into the RFC 9457 body.
     """
 
@@ -65,14 +79,18 @@ class InvalidInvoice(L402Error):
     """A string is not a well-formed BOLT 11 invoice; the message names the field."""
 
 
+ProviderFault: TypeAlias = Literal[
+    "unreachable", "timeout", "tls", "unauthorized", "rejected", "bad-answer", "wrong-invoice"
+]
+
+
 class ProviderError(L402Error):
     """The Lightning backend failed, or its answer was not what was asked for.
 
-    `kind` is one of `unreachable`, `timeout`, `tls`, `unauthorized`, `rejected`, `bad-answer`,
-    `wrong-invoice` and `busy`; the message names the provider and the remedy, never a secret.
+    `kind` is for programs; the message names the provider and the remedy.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: ProviderFault, message: str) -> None:
         self.kind = kind
         super().__init__(message)
 

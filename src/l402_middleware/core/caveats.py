@@ -1,0 +1,116 @@
+"""Caveats: the conditions in a macaroon, and how a repeated one may only narrow (bLIP 26, "Caveats").
+
+A challenge carries exactly three, so that the most limited client can still append one of its own:
+
+    services=<service>:0
+    <service>_valid_until=<unix seconds>
+    <service>_offer=<endpoint>.<msat>.<uses or *>.<request or ->
+
+Whoever holds a macaroon can append caveats. So the first one of a condition is what was sold, and each
+later one may only take away from it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from .errors import BadCredential, ConfigurationError
+from .money import Msat
+
+UnknownCaveats: TypeAlias = Literal["skip", "reject"]
+
+# No underscore: it ends the service name in "<service>_valid_until", and a service "a" must not
+# answer for the conditions of a service "a_b".
+_SERVICE_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9-]{0,31}", re.ASCII)
+
+_UNIX_SECONDS = re.compile("0|[1-9][0-9]{0,14}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was quoted, and so what a credential is good for.
+
+    `endpoint` and `request` are digests (see `core.binding`); `request` is None where any
+    request to the endpoint will do. `uses` is None for a pass. `valid_until` is unix seconds; at that very second the
+    credential is expired.
+    """
+
+    endpoint: str
+    amount: Msat
+    uses: int | None
+    request: str | None
+    valid_until: int
+
+
+class Caveats:
+    """Writes and reads the caveats of one service."""
+
+    def __init__(self, service: str, unknown: UnknownCaveats = "skip") -> None:
+        if not _SERVICE_NAME.fullmatch(service):
+            raise ConfigurationError(
+                f"service {service!r}: use 1 to 32 letters, digits and hyphens, beginning with a letter or digit"
+            )
+        if unknown not in ("skip", "reject"):
+            raise ConfigurationError(f"unknown_caveats must be 'skip' or 'reject', not {unknown!r}")
+        self.service = service
+        self._tier = f"{service}:0"
+        self._namespace = f"{service}_"
+        self._valid_until = f"{service}_valid_until"
+        self._offer = f"{service}_offer"
+        self._capabilities = f"{service}_capabilities"
+        self._rejects_unknown = unknown == "reject"
+
+    def write(self, terms: Terms) -> list[str]:
+        """The caveats of a new macaroon."""
+        uses = "*" if terms.uses is None else terms.uses
+        return [
+            f"services={self._tier}",
+            f"{self._valid_until}={terms.valid_until}",
+            f"{self._offer}={terms.endpoint}.{terms.amount.msat}.{uses}.{terms.request or '-'}",
+        ]
+
+    def read(self, caveats: Iterable[bytes], preimage: bytes) -> Terms:
+        """The terms that authentic `caveats` leave, with `preimage` presented beside them.
+
+        Raises `BadCredential`: `wrong-service` where the service is not (or no longer) named,
+        `invalid-credential` where a condition is missing, repeated and not narrower, ill-formed, or in our
+        namespace and not known. Whether the terms fit the request and the clock is the caller's to check.
+        """
+        narrowing: dict[str, str] = {}
+        for caveat in caveats:
+            condition, equals, value = caveat.decode("utf-8", "surrogateescape").partition("=")
+            earlier = narrowing.get(condition)
+            if not equals:
+                allowed = not self._rejects_unknown and not condition.startswith(self._namespace)
+            elif condition in ("services", self._capabilities):
+                allowed = _is_sublist(value, earlier)
+            elif condition == self._valid_until:
+                allowed = bool(_UNIX_SECONDS.fullmatch(value)) and (earlier is None or int(value) <= int(earlier))
+            elif condition == self._offer:
+                allowed = earlier is None or value == earlier
+            elif condition == "preimage":
+                allowed = value.lower() == preimage.hex()
+            else:
+                allowed = not self._rejects_unknown and not condition.startswith(self._namespace)
+            if not allowed:
+                raise BadCredential("invalid-credential")
+            narrowing[condition] = value
+        if self._tier not in narrowing.get("services", "").split(","):
+            raise BadCredential("wrong-service")
+        try:
+            endpoint, msat, uses, request = narrowing[self._offer].split(".")
+            return Terms(
+                endpoint=endpoint,
+                amount=Msat(int(msat)),
+                uses=None if uses == "*" else int(uses),
+                request=None if request == "-" else request,
+                valid_until=int(narrowing[self._valid_until]),
+            )
+        except (KeyError, ValueError, ConfigurationError):
+            raise BadCredential("invalid-credential") from None
+
+
+def _is_sublist(value: str, earlier: str | None) -> bool:
+    items = value.split(",")
+    return all(items) and (earlier is None or set(items) <= set(earlier.split(",")))

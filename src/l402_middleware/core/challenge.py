@@ -1,0 +1,46 @@
+"""What a 402 carries: one header line and a body, in the form that every known client reads (bLIP 26)."""
+
+from dataclasses import dataclass, field
+
+from .invoice import Invoice
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A token (macaroon, standard base64 with padding) and the invoice whose preimage makes it a credential.
+
+    The invoice has an amount.
+    """
+
+    token: str = field(repr=False)
+    invoice: Invoice
+
+    def header(self) -> str:
+        """The WWW-Authenticate value. Of 20 client drivers, each other order, case or spacing loses some."""
+        return f'L402 macaroon="{self.token}", invoice="{self.invoice.bolt11}", version="0", token="{self.token}"'
+
+    def members(self) -> dict[str, str | int]:
+        """The members of the JSON body beside RFC 9457's; two clients read nothing else.
+
+        `expires_at` is the unix second until which the invoice can be paid.
+        """
+        amount = self.invoice.amount
+        assert amount is not None
+        return {
+            "macaroon": self.token,
+            "token": self.token,
+            "invoice": self.invoice.bolt11,
+            "payment_hash": self.invoice.payment_hash.hex(),
+            "amount_sats": amount.sats,
+            "amount_msat": amount.msat,
+            "expires_at": self.invoice.expires_at,
+        }
+
+
+def problem(status: int, code: str, title: str) -> dict[str, str | int]:
+    """An RFC 9457 problem with our machine-readable `code`.
+
+    There is no `detail`: that member, like `challenge`, `resource`, `payment`, `settlement` and `accepts`,
+    makes some client take the answer for another protocol's.
+    """
+    return {"type": f"urn:l402:problem:{code}", "title": title, "status": status, "code": code}

@@ -1,0 +1,89 @@
+"""A credential's whole life: issued in a challenge, and verified when it comes back paid.
+
+The identifier inside the macaroon is 66 bytes, big endian (bLIP 26): version 0 (2), payment hash (32),
+token id (32 random bytes). The root key of each token is derived from the key ring and its token id, so
+issuing one stores nothing.
+"""
+
+import hmac
+from base64 import b64encode
+from dataclasses import dataclass
+from hashlib import sha256
+
+from . import macaroon
+from .authorization import Credential
+from .caveats import Caveats, Terms, UnknownCaveats
+from .errors import BadCredential
+from .keys import KeyRing
+
+VERSION = b"\x00\x00"
+IDENTIFIER_BYTES = 66
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A credential that is authentic, paid and unexpired: the payment's hash (32 bytes) and what it bought."""
+
+    payment_hash: bytes
+    terms: Terms
+
+
+class Issuer:
+    """Issues and verifies the credentials of one service under one key ring."""
+
+    def __init__(self, service: str, keys: KeyRing, unknown_caveats: UnknownCaveats = "skip") -> None:
+        self._caveats = Caveats(service, unknown_caveats)
+        self._location = service
+        self._raw_location = service.encode()
+        self._keys = keys.subkeys("macaroon")
+
+    def issue(self, payment_hash: bytes, token_id: bytes, terms: Terms) -> str:
+        """A token for the payment: a macaroon in V2 binary, in standard base64 with padding."""
+        raw = macaroon.mint(
+            hmac.digest(self._keys[0], token_id, "sha256"),
+            self._location,
+            VERSION + payment_hash + token_id,
+            self._caveats.write(terms),
+        )
+        return b64encode(raw).decode()
+
+    def verify(self, credential: Credential, now: float) -> Verified:
+        """The payment and the terms behind `credential`, at unix time `now`.
+
+        Every macaroon in it must be ours, for the same payment and on the same terms. Raises `BadCredential` with the
+        code that says which check failed. Whether the terms fit the request is the caller's to check.
+        """
+        verified = [self._verify(raw, credential.preimage) for raw in credential.macaroons]
+        first = verified[0]
+        if len(verified) > 1 and any(_sale(other) != _sale(first) for other in verified):
+            raise BadCredential("invalid-credential")
+        if min(each.terms.valid_until for each in verified) <= now:
+            raise BadCredential("expired")
+        return first
+
+    def _verify(self, raw: bytes, preimage: bytes) -> Verified:
+        try:
+            parts = macaroon.read(raw)
+        except ValueError:
+            raise BadCredential("malformed-credential") from None
+        identifier = parts.identifier
+        if len(identifier) != IDENTIFIER_BYTES or identifier[:2] != VERSION:
+            raise BadCredential("malformed-credential")
+        # The location is not signed: held to one value, it can not make two tokens out of one.
+        if parts.location != self._raw_location:
+            raise BadCredential("wrong-service")
+        token_id = identifier[34:]
+        for key in self._keys:
+            if macaroon.is_signed_with(hmac.digest(key, token_id, "sha256"), parts):
+                break
+        else:
+            raise BadCredential("invalid-credential")
+        payment_hash = identifier[2:34]
+        if not hmac.compare_digest(sha256(preimage).digest(), payment_hash):
+            raise BadCredential("invalid-preimage")
+        return Verified(payment_hash, self._caveats.read(parts.caveats, preimage))
+
+
+def _sale(verified: Verified) -> tuple[object, ...]:
+    terms = verified.terms
+    return (verified.payment_hash, terms.endpoint, terms.amount, terms.uses, terms.request)
