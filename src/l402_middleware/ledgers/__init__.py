@@ -1,1 +1,7 @@
 """Where uses of payments are counted: one file per store."""
+
+from .memory import MemoryLedger
+from .sqlite import SQLiteLedger
+from .url import ledger_from_url
+
+__all__ = ["MemoryLedger", "SQLiteLedger", "ledger_from_url"]

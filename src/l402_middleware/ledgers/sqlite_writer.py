@@ -1,0 +1,297 @@
+"""One thread per process that commits to the SQLite ledger.
+
+A commit that survives a power cut waits for the disk, and costs the same for one step as for a hundred. So
+the writer takes all the steps that wait, and commits them together. Processes take turns by a lock file,
+because SQLite's own waiting is neither quick nor fair.
+"""
+
+import asyncio
+import errno
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any, TypeVar
+
+import anyio.to_thread
+
+from ..core.errors import LedgerError
+from ..flow import Step
+
+if sys.platform != "win32":
+    import fcntl
+
+T = TypeVar("T")
+
+LOCK_SECONDS = 5.0
+"""How long a batch waits for other processes before its steps fail."""
+
+BATCH = 256
+"""How many steps one transaction takes at most."""
+
+
+class Operation(Step[T]):
+    """A step for the writer. Taken once.
+
+    What it came to is stored here, not in the future that wakes the task: a task that was cancelled never
+    looks, and asyncio would log an exception that nobody retrieved.
+    """
+
+    outcome: T
+
+    def __init__(
+        self,
+        submit: "Callable[[Operation[T]], None]",
+        run: Callable[[sqlite3.Connection], T],
+        now: float | None = None,
+    ) -> None:
+        self.run = run
+        self.now = now
+        self.failure: str | None = None
+        self.waiting: threading.Lock | asyncio.Future[None]
+        self._submit = submit
+
+    def block(self) -> T:
+        self.waiting = over = threading.Lock()
+        over.acquire()
+        self._submit(self)
+        over.acquire()
+        return self._result()
+
+    async def wait(self) -> T:
+        loop = _asyncio_loop()
+        if loop is None:
+            return await anyio.to_thread.run_sync(self.block, abandon_on_cancel=True)
+        self.waiting = over = loop.create_future()
+        self._submit(self)
+        await over
+        return self._result()
+
+    def _result(self) -> T:
+        if self.failure is not None:
+            raise LedgerError(self.failure)
+        return self.outcome
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
+    """The running loop, where the caller is an asyncio task; trio as a guest runs inside a loop without being one."""
+    try:
+        return asyncio.get_running_loop() if asyncio.current_task() is not None else None
+    except RuntimeError:
+        return None
+
+
+class Writer:
+    """The thread that commits what this process asks for. It ends at `None` in its queue.
+
+    `migrate(db)` brings the tables up to date, and `prune(db, now, most)` forgets up to `most` rows; both run
+    inside a transaction.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        migrate: Callable[[sqlite3.Connection], None],
+        prune: Callable[[sqlite3.Connection, float, int], None],
+    ) -> None:
+        self.queue: SimpleQueue[Operation[Any] | None] = SimpleQueue()
+        self._path = path
+        self._migrate = migrate
+        self._prune = prune
+        self._turn: _Turn | None = None
+        self._db: sqlite3.Connection | None = None
+        self._thread = threading.Thread(target=self._run, name=f"ledger {path}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            batch = []
+            operation = self.queue.get()
+            with suppress(Empty):
+                while operation is not None:
+                    batch.append(operation)
+                    if len(batch) == BATCH:
+                        break
+                    operation = self.queue.get_nowait()
+            running = operation is not None
+            if batch:
+                self._commit(batch)
+                _wake(batch)
+        self._close()
+
+    def _commit(self, batch: "list[Operation[Any]]") -> None:
+        try:
+            with self._take_turn():
+                db = self._db = self._db or _connect(self._path, self._migrate)
+                db.execute("BEGIN IMMEDIATE")
+                now = None
+                for operation in batch:
+                    operation.outcome = operation.run(db)
+                    now = operation.now or now
+                if now is not None:
+                    self._prune(db, now, 2 * len(batch))
+                db.execute("COMMIT")
+        except Exception as error:  # whatever it is, those who wait must hear of it
+            failure = f"ledger {self._path}: {_explain(error)}"
+            for operation in batch:
+                operation.failure = failure
+            # Rolls back, and lets the next batch begin with nothing left over from this failure.
+            self._close()
+
+    def _take_turn(self) -> "_Turn | nullcontext[None]":
+        if sys.platform == "win32":
+            return nullcontext()
+        self._turn = self._turn or _Turn(self._path + "-lock")
+        return self._turn
+
+    def _close(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            with suppress(sqlite3.Error):
+                db.close()
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.close()
+
+
+def _wake(batch: list[Operation[Any]]) -> None:
+    """Wake every waiter, each event loop once."""
+    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for operation in batch:
+        if isinstance(operation.waiting, asyncio.Future):
+            loops.setdefault(operation.waiting.get_loop(), []).append(operation.waiting)
+        else:
+            operation.waiting.release()
+    for loop, futures in loops.items():
+        with suppress(RuntimeError):  # the loop was closed, so nobody waits
+            loop.call_soon_threadsafe(_finish, futures)
+
+
+def _finish(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+class _Turn:
+    """Whose turn it is to write, among processes: byte 0 of the lock file is the turn, byte 1 the place next in line.
+
+    Without the second, a busy process that has just given up the first takes it again before anyone wakes up.
+    The kernel drops both with the process. Within one process they exclude nobody, and SQLite's own lock does.
+    """
+
+    TURN, NEXT = 0, 1
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def __enter__(self) -> None:
+        deadline = time.monotonic() + LOCK_SECONDS
+        self._take(self.NEXT, deadline)
+        try:
+            self._take(self.TURN, deadline)
+        finally:
+            self._give(self.NEXT)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._give(self.TURN)
+
+    def _take(self, byte: int, deadline: float) -> None:
+        pause = 0.0001
+        while True:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+            except (BlockingIOError, PermissionError):
+                if time.monotonic() > deadline:
+                    raise LedgerError(_TOO_LONG) from None
+            else:
+                return
+            time.sleep(pause)
+            pause = min(2 * pause, 0.002)
+
+    def _give(self, byte: int) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, byte)
+
+
+_connecting = threading.Lock()
+
+
+def _connect(path: str, migrate: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    # One thread at a time: closing the file just made would drop the locks that a connection of another
+    # thread already had on it (POSIX locks belong to the process).
+    with _connecting:
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        db = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        migrate(db)
+        db.execute("COMMIT")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+_FULL = "the disk is full; make room, and the next request goes through"
+_NO_ENTRY = "it can not be opened; make sure that its folder exists and that this process may write there"
+_READ_ONLY = "it can not be written; give this process the right to write to the file and to its folder"
+_DAMAGED = (
+    "it is not an intact SQLite database; restore a backup, or move it away and start with an empty one (uses "
+    "already delivered are then no longer known)"
+)
+_IO = "the disk refused to read or write; look for a full disk, a quota or a file size limit, or a failing disk"
+_TOO_LONG = (
+    f"another process has kept it locked for more than {LOCK_SECONDS:.0f} s; end whatever holds a transaction "
+    "on it (a database shell, a backup, a stopped worker)"
+)
+
+_REMEDIES: dict[int | None, str] = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_CANTOPEN: _NO_ENTRY,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_IOERR: _IO,
+    sqlite3.SQLITE_BUSY: _TOO_LONG,
+    sqlite3.SQLITE_LOCKED: _TOO_LONG,
+}
+_ERRNOS: dict[int | None, str] = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _IO,
+    errno.EIO: _IO,
+    errno.EROFS: _READ_ONLY,
+}
+
+
+def _explain(error: Exception) -> str:
+    """What happened and what to do, without a word of what was to be stored."""
+    if isinstance(error, LedgerError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{_ERRNOS.get(error.errno, _NO_ENTRY)} ({error.strerror})"
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None and (remedy := _REMEDIES.get(code & 0xFF)):
+            return f"{remedy} ({error.sqlite_errorname})"
+        return f"SQLite refused: {error}"
+    return f"the step failed with {type(error).__name__}"
