@@ -1,0 +1,33 @@
+"""The engines, one module a family, each with one function:
+
+    convert(given: Path, source: str, made: Path, target: str) -> None
+
+It reads `given`, a file of the type `source`, writes `made` as `target`, and raises `Unconvertible` where the file is
+at fault; both are in the working directory. It runs confined, in a process of its own, and never lets the content
+choose the decoder.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+FONTS = Path(__file__).parents[1] / "fonts"
+
+Convert = Callable[[Path, str, Path, str], None]
+
+
+class Unconvertible(Exception):
+    """The file is at fault; `code` is one of the reasons that `sandbox` explains.
+
+    `said` is what the converter wrote about it, for the operator's log alone.
+    """
+
+    def __init__(self, code: str = "unreadable", said: bytes = b"") -> None:
+        self.code = code
+        super().__init__(code, said)
+
+
+def load(name: str) -> Convert:
+    """The `convert` of one engine. Loaded by name, so that a job imports no engine but its own."""
+    convert: Convert = import_module(f"{__name__}.{name}").convert
+    return convert

@@ -1,0 +1,202 @@
+"""Run one conversion in a child process that can do no harm, and bring back its result.
+
+`Sandbox.convert` awaits and `Sandbox.convert_blocking` blocks; all but the waiting is shared, in `_Job`.
+"""
+
+import logging
+import os
+import select
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import BoundedSemaphore
+
+import anyio
+import anyio.to_thread
+
+from . import confinement
+from .catalogue import MIB
+from .order import Order
+
+MAX_RESULT_BYTES = 64 * MIB
+
+log = logging.getLogger(__name__)
+
+_REASONS = {
+    "unreadable": "The file could not be converted: it is damaged, or uses something this service can not read.",
+    "encrypted": "The file is protected by a password; remove it and try again.",
+    "no-sound": "The file has no sound to convert.",
+    "no-picture": "The file has no moving picture to convert.",
+    "no-text": "The PDF holds no text, only pictures of it.",
+    "too-many-pages": "The PDF has more pages than fit in one image; split it and try again.",
+    "too-many-pixels": "The image or one of its frames is larger than this service accepts.",
+    "too-many-rows": "The table is larger than this service accepts; split it and try again.",
+    "too-wide": "The image has more pixels in a row or column than the target format can hold.",
+    "too-much-memory": "Converting the file takes more memory than this service allows; try a smaller one.",
+    "took-too-long": "Converting the file takes longer than this service allows; try a smaller one.",
+    "result-too-large": f"The converted file is larger than {MAX_RESULT_BYTES // MIB} MiB; try a smaller one.",
+    "crashed": "The file could not be converted: it made the converter stop.",
+}
+
+
+class ConversionFailed(Exception):
+    """The file can not be converted. `code` is stable, for programs; `title` tells a person what to do."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.title = _REASONS[code]
+        super().__init__(self.title)
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The result: its bytes, and its format as an extension without a dot."""
+
+    content: bytes
+    extension: str
+
+
+class Sandbox:
+    """At most `at_once` conversions at a time in this process, each in a fresh private folder below `folder`.
+
+    `at_once` defaults to one for each processor, `folder` to the system's temporary folder. What the kernel does not
+    offer is logged here, as a warning.
+    """
+
+    def __init__(self, at_once: int | None = None, folder: Path | None = None) -> None:
+        at_once = at_once or os.cpu_count() or 1
+        self._folder = folder
+        self._blocking_slots = BoundedSemaphore(at_once)
+        self._awaiting_slots = anyio.CapacityLimiter(at_once)
+        if absent := confinement.missing():
+            log.warning("conversions run with fewer walls: this kernel does not offer %s", " or ".join(absent))
+
+    async def convert(self, order: Order) -> Converted:
+        """Convert without holding the event loop. Raises `ConversionFailed`; cancelling kills the job."""
+        async with self._awaiting_slots:
+            job = await anyio.to_thread.run_sync(_Job, order, self._folder)
+            try:
+                return await anyio.to_thread.run_sync(job.result, await _verdict(job))
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(job.remove)
+
+    def convert_blocking(self, order: Order) -> Converted:
+        """Convert, holding the calling thread. Raises `ConversionFailed`."""
+        with self._blocking_slots:
+            job = _Job(order, self._folder)
+            try:
+                return job.result(_verdict_blocking(job))
+            finally:
+                job.remove()
+
+
+async def _verdict(job: "_Job") -> bytes:
+    with anyio.CancelScope(shield=True):  # cancelled in here, nobody would know which process to kill
+        process = await anyio.open_process(
+            job.command, stdin=subprocess.DEVNULL, stderr=job.said, cwd=job.folder, env={}, start_new_session=True
+        )
+    assert process.stdout is not None
+    try:
+        with anyio.move_on_after(job.seconds):
+            return await process.stdout.receive(_VERDICT_BYTES)
+        return _TOO_LONG
+    except anyio.EndOfStream:
+        return b""
+    finally:
+        _kill_group(process.pid)
+        with anyio.CancelScope(shield=True):
+            await process.aclose()
+
+
+def _verdict_blocking(job: "_Job") -> bytes:
+    with subprocess.Popen(  # noqa: S603 - nothing in the command comes from the customer but two known extensions
+        job.command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=job.said,
+        cwd=job.folder,
+        env={},
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            # Popen.wait(timeout=...) would poll, and answer up to 50 ms late
+            waiting = select.poll()
+            waiting.register(process.stdout, select.POLLIN)
+            if waiting.poll(job.seconds * 1000):
+                return os.read(process.stdout.fileno(), _VERDICT_BYTES)
+            return _TOO_LONG
+        finally:
+            _kill_group(process.pid)
+
+
+_VERDICT_BYTES = 64
+_TOO_LONG = b"took-too-long"
+
+
+def _kill_group(leader: int) -> None:
+    """Whatever a job started dies with it: after a timeout, after a crash and after success alike."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
+        os.killpg(leader, signal.SIGKILL)
+
+
+class _Job:
+    """One order laid out in a folder: fixed names only, readable by this user only."""
+
+    def __init__(self, order: Order, parent: Path | None) -> None:
+        engine = order.engine
+        self.folder = Path(tempfile.mkdtemp(prefix="conversion-", dir=parent)).resolve()
+        self.seconds = engine.seconds
+        self.command = [
+            sys.executable,
+            "-I",
+            str(_WORKER),
+            engine.name,
+            order.source,
+            order.target,
+            str(engine.seconds),
+            str(engine.memory_mib * MIB),
+            str(MAX_RESULT_BYTES),
+            "programs" if engine.runs_programs else "no-programs",
+        ]
+        self._pair = order.source, order.target
+        self._made = self.folder / f"made.{order.target}"
+        self.said = open(self.folder / "said", "w+b", buffering=0)  # noqa: SIM115 - closed by remove()
+        (self.folder / f"given.{order.source}").write_bytes(order.file)
+
+    def result(self, verdict: bytes) -> Converted:
+        word = verdict.decode("ascii", "replace") or "crashed"
+        if word == "done":
+            return Converted(_read_regular(self._made), self._pair[1])
+        code = word if word in _REASONS else "crashed"
+        log.info("%s to %s failed: %s", *self._pair, code)
+        if log.isEnabledFor(logging.DEBUG):
+            self.said.seek(max(0, self.said.seek(0, os.SEEK_END) - 2000))
+            log.debug("the converter said %r", self.said.read(2000))
+        raise ConversionFailed(code)
+
+    def remove(self) -> None:
+        self.said.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_WORKER = Path(__file__).with_name("worker.py")
+
+
+def _read_regular(path: Path) -> bytes:
+    """The file's bytes; a job that left a link or a pipe there instead gets none of this process's rights."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode) and 0 < found.st_size <= MAX_RESULT_BYTES:
+                return file.read()
+    except OSError:
+        pass
+    raise ConversionFailed("crashed")
