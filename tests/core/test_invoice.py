@@ -289,6 +289,40 @@ def test_any_changed_character_is_noticed(data: st.DataObject) -> None:
         decode(text[:position] + other + text[position + 1 :])
 
 
+@pytest.mark.parametrize(
+    ("text", "prefix", "groups"),
+    [
+        ("A12UEL5L", "a", b""),
+        ("a12uel5l", "a", b""),
+        ("?1ezyfcl", "?", b""),
+        ("abcdef1qpzry9x8gf2tvdw0s3jn54khce6mua7lmqqqxw", "abcdef", bytes(range(32))),
+    ],
+)
+def test_bech32(text: str, prefix: str, groups: bytes) -> None:
+    """The valid examples of BIP-173 are read, and written again."""
+    assert bech32.decode(text) == (prefix, groups)
+    assert bech32.encode(prefix, groups) == text.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pzry9x0s0muk", "no '1'"),
+        ("1pzry9x0s0muk", "no '1'"),
+        ("10a06t8", "no '1'"),
+        ("x1b4n0q5v", "characters that bech32 does not have"),
+        ("de1lg7wt\xff", "ASCII"),
+        ("li1dgmt3", "checksum"),
+        ("A1G7SGD8", "checksum"),
+        ("||sgvm1", "checksum"),
+    ],
+)
+def test_refuses_other_bech32(text: str, message: str) -> None:
+    """The invalid examples of BIP-173, and a text made so that its remainder is right without a checksum."""
+    with pytest.raises(InvalidInvoice, match=message):
+        bech32.decode(text)
+
+
 @given(octets=st.binary(max_size=700))
 def test_octets_survive_grouping(octets: bytes) -> None:
     """Bytes become 5-bit groups, and the same bytes again, padding dropped."""

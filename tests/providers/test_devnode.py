@@ -350,7 +350,7 @@ def test_the_wallet_does_not_answer_through_a_proxy(name: bytes, status: int) ->
         ("Invoice=x", 400, "missing-invoice"),
         ("invoice=x&invoice=x", 400, "missing-invoice"),
         ("invoice=x&inv%6Fice=x", 400, "missing-invoice"),
-        ("&".join(["a=b"] * 17), 400, "missing-invoice"),
+        ("&" * 10_000, 400, "missing-invoice"),
         ("invoice=", 400, "invalid-invoice"),
         ("invoice", 400, "invalid-invoice"),
         ("invoice=%ff%00", 400, "invalid-invoice"),
@@ -374,7 +374,7 @@ def test_the_wallet_says_that_an_invoice_has_expired() -> None:
 
 
 @given(
-    query=st.text(),
+    query=st.text(st.characters()),
     peer=st.one_of(st.none(), st.text(), st.just("127.0.0.1")),
     headers=st.lists(st.tuples(st.binary(), st.binary()), max_size=3),
 )

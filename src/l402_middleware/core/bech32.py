@@ -38,7 +38,8 @@ def _polymod(prefix: str, groups: bytes) -> int:
 def decode(text: str) -> tuple[str, bytes]:
     """The lower-case human-readable part and the data groups of `text`, its checksum verified and removed.
 
-    Raises `InvalidInvoice`, and only that, for a `str` that is not bech32, mixed case included.
+    Raises `InvalidInvoice`, and only that, for a `str` that is not bech32, mixed case included. Which ASCII
+    characters the human-readable part may hold is for the caller to check.
     """
     if not text.isascii():
         # lower() turns some of the others into letters: the Kelvin sign becomes a k.
@@ -46,8 +47,8 @@ def decode(text: str) -> tuple[str, bytes]:
     lower = text.lower()
     if text not in (lower, text.upper()):
         raise InvalidInvoice("its letters are neither all lower case nor all upper case")
-    prefix, separator, data = lower.rpartition("1")
-    if not separator:
+    prefix, _, data = lower.rpartition("1")
+    if not prefix:
         raise InvalidInvoice("there is no '1' between a prefix and the data")
     groups = data.encode("ascii").translate(_GROUPS)
     if _INVALID in groups:

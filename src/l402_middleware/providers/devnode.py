@@ -34,7 +34,6 @@ _MULTIPLIERS = {"": 10**11, "m": 10**8, "u": 10**5, "n": 10**2}  # in msat
 _ENVIRONMENT_NAMES = ("L402_ENV", "ENV", "APP_ENV", "FLASK_ENV")
 _PRODUCTION = {"prod", "production", "live"}
 _FORWARDING_HEADERS = {b"forwarded", b"via", b"x-real-ip"}
-_MAX_QUERY_FIELDS = 16
 
 
 class WalletRefusal(ProviderError):
@@ -216,11 +215,7 @@ def _tells_of_a_proxy(header: bytes) -> bool:
 
 
 def _only_invoice(query: str) -> str:
-    try:
-        fields = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS)
-    except ValueError:
-        fields = []
-    invoices = [value for name, value in fields if name == "invoice"]
+    invoices = [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "invoice"]
     if len(invoices) != 1:
         raise WalletRefusal(400, "missing-invoice", "Name the invoice to pay: ?invoice=lnbcrt..., once.")
     return invoices[0]
