@@ -1,5 +1,24 @@
 """Charge for HTTP endpoints in sats: the L402 protocol for Starlette, FastAPI and Flask."""
 
-from .core.errors import Refusal
+from .core.errors import BadCredential, ConfigurationError, L402Error, LedgerError, ProviderError, Refusal
+from .core.money import Msat, msats, sats
+from .paywall.delivery import Payment
+from .paywall.offer import Offer
+from .paywall.paywall import Paywall
+from .paywall.request import RequestView
 
-__all__ = ["Refusal"]
+__all__ = [
+    "BadCredential",
+    "ConfigurationError",
+    "L402Error",
+    "LedgerError",
+    "Msat",
+    "Offer",
+    "Payment",
+    "Paywall",
+    "ProviderError",
+    "Refusal",
+    "RequestView",
+    "msats",
+    "sats",
+]

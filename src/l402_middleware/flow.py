@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
+import anyio
 import anyio.to_thread
 
 T = TypeVar("T")
@@ -47,13 +48,22 @@ def drive(flow: Flow[T]) -> T:
 
 
 async def adrive(flow: Flow[T]) -> T:
-    """Run `flow` to its end, awaiting. A step's failure, cancellation included, is raised inside the flow."""
+    """Run `flow` to its end, awaiting. A step's failure, cancellation included, is raised inside the flow.
+
+    What a cancelled flow still asks for is its cleaning up: that is shielded from the cancellation.
+    """
+    cancelled = False
     try:
         step = next(flow)
         while True:
             try:
-                result = await step.wait()
+                if cancelled:
+                    with anyio.CancelScope(shield=True):
+                        result = await step.wait()
+                else:
+                    result = await step.wait()
             except BaseException as error:
+                cancelled = cancelled or not isinstance(error, Exception)
                 step = flow.throw(error)
             else:
                 step = flow.send(result)

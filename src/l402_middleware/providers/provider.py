@@ -30,6 +30,17 @@ class InvoiceRequest:
     expiry: int
 
 
+@dataclass(frozen=True, slots=True)
+class CreatedInvoice:
+    """What a backend answered: a BOLT 11 invoice, and the payment hash (32 bytes) that it names beside it, if it does.
+
+    The paywall decodes the invoice, and refuses it where anything differs from what was asked for or said.
+    """
+
+    bolt11: str
+    payment_hash: bytes | None = None
+
+
 class Provider(Protocol):
     """A source of Lightning invoices."""
 
@@ -41,9 +52,8 @@ class Provider(Protocol):
     def granularity_msat(self) -> int:
         """The smallest step of an amount, in msat: 1, or 1000 where the backend only knows sats."""
 
-    def create_invoice(self, request: InvoiceRequest) -> Exchange[str]:
-        """Yield HTTP requests, be sent their whole answers, and return a BOLT 11 invoice.
+    def create_invoice(self, request: InvoiceRequest) -> Exchange[CreatedInvoice]:
+        """Yield HTTP requests, be sent their whole answers, and return the invoice.
 
-        Raises `ProviderError` for an answer that is not one. The paywall decodes the invoice and checks
-        it against `request` itself, so a provider need not.
+        Raises `ProviderError` for an answer that holds none.
         """

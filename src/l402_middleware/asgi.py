@@ -1,0 +1,269 @@
+"""ASGI: a request in, a decision out, and the answer watched until it is delivered."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any, TypeAlias
+
+import anyio
+
+from .core.errors import ConfigurationError, LedgerError, Refusal
+from .flow import Step, adrive
+from .paywall.delivery import Delivery
+from .paywall.offer import Offer
+from .paywall.paywall import Decision, Paywall
+from .paywall.request import Body, RequestView, check_size
+from .paywall.response import Response, undelivered
+from .providers.devnode import WALLET_PATH
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("l402_middleware")
+
+
+class Visit:
+    """One HTTP request's way through the application.
+
+    `find_sale` says, as soon as the application has routed the request, which offer its endpoint makes, if any, and
+    the endpoint's name. The visit admits at the earliest of three moments: the body is read, the
+    endpoint is called (`admit`), or a response starts.
+    """
+
+    def __init__(
+        self,
+        paywall: Paywall,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        find_sale: Callable[[Scope], tuple[Offer, str] | None],
+    ) -> None:
+        self.paywall = paywall
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._find_sale = find_sale
+        self._offer: Offer | None = None
+        self._decision: Decision | None = None
+        self._deciding = False
+        self._decided: anyio.Event | None = None
+        self._answered = False
+        self._gone = False
+        self._start: Message | None = None
+        self._body: Body | None = None
+        self._body_again: Iterator[Message] | None = None
+
+    async def run(self, app: ASGIApp) -> None:
+        """Run `app` for this request, and see its answer to its end."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except Exception:
+            await self._end()
+            # Answered early, the application was cut off: what it makes of that concerns nobody.
+            if not self._answered:
+                raise
+        except BaseException:
+            await self._end()
+            raise
+        else:
+            await self._end()
+        finally:
+            if self._body is not None:
+                self._body.close()
+
+    async def admit(self, offer: Offer, endpoint: str) -> Response | None:
+        """Decide about this request, once; the response to give instead of the handler's, or None: run it.
+
+        Raises `ConfigurationError` where one request is asked to pay for two offers.
+        """
+        if self._offer is None:
+            self._offer = offer
+            self._deciding = True
+            try:
+                self._decision = await adrive(self.paywall.admit(self._view(endpoint), offer))
+                if isinstance(self._decision, Delivery):
+                    self.scope["state"]["l402"] = self._decision.payment
+            finally:
+                self._deciding = False
+                if self._decided is not None:
+                    self._decided.set()
+        elif self._offer is not offer:
+            raise ConfigurationError(
+                f"{endpoint} is asked to be paid twice: a priced endpoint called another one, or has two decorators"
+            )
+        elif self._deciding:
+            self._decided = self._decided or anyio.Event()
+            await self._decided.wait()
+        if self._decision is None:
+            raise RuntimeError(f"whether {endpoint} was paid for could not be decided, so it is not served")
+        return self._decision if isinstance(self._decision, Response) else None
+
+    async def receive(self) -> Message:
+        """`receive` for the application: refuses before a body is read, and gives one again that was read."""
+        if self._decision is None:
+            await self._admit_early()
+        if self._answered:
+            return {"type": "http.disconnect"}
+        if self._body_again is not None:
+            message = next(self._body_again, None)
+            if message is not None:
+                return message
+            self._body_again = None
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._gone = True
+        elif isinstance(self._decision, Delivery):
+            self._decision.read(message.get("body", b""), message.get("more_body", False))
+        return message
+
+    async def send(self, message: Message) -> None:
+        """`send` for the application: nothing of an unpaid answer, and the last piece only once it is settled."""
+        if self._answered:
+            return
+        kind = message["type"]
+        # A 405 is the router's: the endpoint was not called, and there is nothing to sell.
+        if self._decision is None and kind == "http.response.start" and message["status"] != 405:
+            await self._admit_early()
+            if self._answered:
+                return
+        delivery = self._decision
+        if not isinstance(delivery, Delivery):
+            await self._send(message)
+        elif kind == "http.response.start":
+            headers = delivery.start(message["status"], list(message.get("headers", ())))
+            self._start = {**message, "headers": headers}
+            # A stream's head goes out at once. Any other waits for the body's first piece, so that a failed
+            # settlement can still be answered with a 503.
+            if not any(name.lower() == b"content-length" for name, _ in headers):
+                await self._send_start()
+        elif kind == "http.response.body":
+            delivery.take(message.get("body", b""))
+            await self._send_piece(delivery, message, is_last=not message.get("more_body", False))
+        elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
+            delivery.forgo_copy()
+            await self._send_piece(delivery, message, is_last=not message.get("more_body", False))
+        else:
+            await self._send_watched(message)
+
+    def _view(self, endpoint: str) -> RequestView:
+        scope = self.scope
+        client = scope.get("client")
+        return RequestView(
+            method=scope["method"],
+            endpoint=endpoint,
+            path=scope["path"],
+            query_string=scope["query_string"],
+            headers=scope["headers"],
+            peer=client[0] if client else None,
+            read_body=lambda limit: _ReadBody(self, limit),
+        )
+
+    async def _admit_early(self) -> None:
+        # A paywall further inside has taken this request over: it answers for it.
+        if self.scope.get("l402") is not self:
+            return
+        sale = self._find_sale(self.scope)
+        if sale is not None:
+            refusal = await self.admit(*sale)
+            if refusal is not None:
+                await self._answer(refusal)
+
+    async def _answer(self, response: Response) -> None:
+        self._answered = True
+        await respond(self._send, response, self.scope["method"])
+
+    async def _send_piece(self, delivery: Delivery, message: Message, *, is_last: bool) -> None:
+        if is_last and not await self._settle(delivery):
+            if self._start is None:
+                raise LedgerError("the payment of an answer already begun could not be settled: the answer is cut off")
+            await self._answer(undelivered())
+            return
+        await self._send_start()
+        await self._send_watched(message)
+
+    async def _settle(self, delivery: Delivery) -> bool:
+        try:
+            return await adrive(delivery.finish())
+        except LedgerError as error:
+            log.error("an answer could not be settled, and was not delivered: %s", error)
+            return False
+
+    async def _send_start(self) -> None:
+        if self._start is not None:
+            start, self._start = self._start, None
+            await self._send_watched(start)
+
+    async def _send_watched(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:
+            self._gone = True
+            raise
+
+    async def _end(self) -> None:
+        if isinstance(self._decision, Delivery):
+            with anyio.CancelScope(shield=True):
+                try:
+                    await adrive(self._decision.vanish() if self._gone else self._decision.fail())
+                except LedgerError as error:
+                    log.error("the answer to a client that left could not be settled: %s", error)
+
+    async def spool(self, limit: int) -> Body:
+        """Read the whole body, and keep it for the application."""
+        body = self._body = Body(limit)
+        for name, value in self.scope["headers"]:
+            if name.lower() == b"content-length" and value.isdigit():
+                check_size(int(value), limit)
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._gone = True
+                raise Refusal(400, "incomplete-body", "The connection ended before the request's body did.")
+            body.write(message.get("body", b""))
+            more = message.get("more_body", False)
+        self._body_again = _messages(body)
+        return body
+
+
+class _ReadBody(Step[Body]):
+    def __init__(self, visit: Visit, limit: int) -> None:
+        self._visit = visit
+        self._limit = limit
+
+    def block(self) -> Body:
+        raise RuntimeError("the body of an ASGI request can only be awaited")
+
+    async def wait(self) -> Body:
+        return await self._visit.spool(self._limit)
+
+
+def _messages(body: Body) -> Iterator[Message]:
+    sent = 0
+    for chunk in body.chunks():
+        sent += len(chunk)
+        yield {"type": "http.request", "body": chunk, "more_body": sent < body.size}
+    if not sent:
+        yield {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def respond(send: Send, response: Response, method: str) -> None:
+    """Send a whole response; HEAD gets its headers only."""
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body})
+
+
+async def answer_wallet(paywall: Paywall, scope: Scope, send: Send) -> bool:
+    """Answer a request to the development wallet, if it is one and this paywall has such a wallet."""
+    if paywall.wallet is None or scope["path"] != WALLET_PATH:
+        return False
+    client = scope.get("client")
+    response = await adrive(
+        paywall.answer_wallet(
+            scope["method"], scope["query_string"].decode("latin-1"), client[0] if client else None, scope["headers"]
+        )
+    )
+    await respond(send, response, scope["method"])
+    return True

@@ -1,0 +1,112 @@
+"""One admitted request, from the handler's start until its answer counts as delivered or failed."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from ..core.money import Msat
+from ..flow import Flow
+from .holds import Hold, Holds
+from .offer import ChargeIf
+from .response import Headers, Response, pack, personal
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What was paid for this request.
+
+    `payment_hash` is 64 hex digits; `amount` is what the credential cost, whatever number of uses it
+    bought; `uses_left` is how many deliveries it is still good for after this one, None for a pass.
+    """
+
+    payment_hash: str
+    amount: Msat
+    uses_left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How long, in seconds, and up to how many bytes a finished answer is kept to be given again."""
+
+    seconds: float
+    max_bytes: int
+
+
+class Delivery:
+    """An admitted request and its answer.
+
+    An adapter calls `start` with the answer's head and `take` with each piece of its body, and ends with
+    one of the flows `finish`, `vanish` and `fail`. The first of them decides; the others then change nothing.
+    """
+
+    def __init__(
+        self, payment: Payment, charge_if: ChargeIf, holds: Holds, hold: Hold | None, replay: Replay | None
+    ) -> None:
+        self.payment = payment
+        self._charge_if = charge_if
+        self._holds = holds
+        self._hold = hold
+        self._replay = replay
+        self._copy = bytearray() if replay else None
+        self._head: tuple[int, Headers] | None = None
+        self._request_body = sha256() if replay else None
+        self._request_body_is_whole = False
+
+    def read(self, piece: bytes, more: bool) -> None:
+        """Note a piece of the request's body that goes to the handler."""
+        if self._request_body is not None:
+            self._request_body.update(piece)
+            self._request_body_is_whole = not more
+
+    def start(self, status: int, headers: Headers) -> Headers:
+        """Note the answer's head, and give the headers to send with it."""
+        headers = personal(headers)
+        self._head = (status, headers)
+        return headers
+
+    def take(self, piece: bytes) -> None:
+        """Note a piece of the answer's body."""
+        if self._copy is not None and self._replay is not None:
+            if len(self._copy) + len(piece) > self._replay.max_bytes:
+                self.forgo_copy()
+            else:
+                self._copy += piece
+
+    def forgo_copy(self) -> None:
+        """Keep no copy of this answer: it is too long, or its body does not pass through here."""
+        self._copy = None
+
+    def finish(self) -> Flow[bool]:
+        """The answer is whole, and its last piece goes out next: settle it, or release it by its status.
+
+        False where the lease was lost to another request: then the last piece must not go out. Raises
+        `LedgerError` where that is unknown; it must not go out then either.
+        """
+        assert self._head is not None
+        status, headers = self._head
+        if not self._charge_if(status):
+            yield from self.fail()
+            return True
+        packed = None
+        if self._copy is not None and self._request_body is not None:
+            body_digest = self._request_body.digest() if self._request_body_is_whole else None
+            packed = pack(Response(status, headers, bytes(self._copy)), body_digest)
+        return (yield from self._settle(packed))
+
+    def vanish(self) -> Flow[bool]:
+        """The client went away: delivered as far as it wanted, if an answer that counts had begun."""
+        if self._head is None or not self._charge_if(self._head[0]):
+            yield from self.fail()
+            return True
+        return (yield from self._settle(None))
+
+    def fail(self) -> Flow[None]:
+        """The answer does not count: give the use back."""
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            yield from self._holds.release(hold)
+
+    def _settle(self, packed: bytes | None) -> Flow[bool]:
+        hold, self._hold = self._hold, None
+        if hold is None:
+            return True
+        return (yield from self._holds.settle(hold, packed, self._replay.seconds if self._replay else 0))

@@ -1,0 +1,97 @@
+"""The uses of payments that this process holds for its running handlers.
+
+A handler may take longer than a lease, and may block its event loop or its thread while it does; so a
+daemon thread renews the holds of the whole process. It dies with the process, and then the leases end.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..core.errors import LedgerError
+from ..flow import Flow, do
+from ..ledgers.ledger import Claim, Held, Ledger, Outcome
+
+log = logging.getLogger("l402_middleware")
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """One use of a payment, held by this process for a running handler."""
+
+    payment_hash: bytes
+    hold_id: bytes
+    renewed_at: float
+
+
+class Holds:
+    """Takes, renews, settles and releases holds; each lasts `lease` seconds from its last renewal."""
+
+    def __init__(self, ledger: Ledger, lease: float, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._lease = lease
+        self._clock = clock
+        self._running: set[Hold] = set()
+        self._lock = threading.Lock()
+        self._pid = 0
+
+    def take(self, claim: Claim) -> Flow[tuple[Outcome, Hold]]:
+        """Ask the ledger for a use; the hold counts where the outcome is `Held`. Raises `LedgerError`."""
+        hold = Hold(claim.payment_hash, claim.hold_id, time.monotonic())
+        try:
+            outcome = yield from do(self._ledger.hold(claim))
+        except GeneratorExit:
+            raise
+        except BaseException:
+            # Cancelled or failed half-way, the ledger may have taken it all the same.
+            yield from self.release(hold)
+            raise
+        if isinstance(outcome, Held):
+            self._keep_alive(hold)
+        return outcome, hold
+
+    def settle(self, hold: Hold, packed: bytes | None, replay_for: float) -> Flow[bool]:
+        """Turn a hold into a delivery; False where its lease was lost to another request. Raises `LedgerError`."""
+        self._forget(hold)
+        now = self._clock()
+        return (yield from do(self._ledger.settle(hold.payment_hash, hold.hold_id, now, packed, now + replay_for)))
+
+    def release(self, hold: Hold) -> Flow[None]:
+        """Give a use back. Where the ledger can not be told, the end of the lease will do it."""
+        self._forget(hold)
+        try:
+            yield from do(self._ledger.release(hold.payment_hash, hold.hold_id))
+        except LedgerError as error:
+            log.warning("a payment's use could not be released; it is free when its lease ends: %s", error)
+
+    def _keep_alive(self, hold: Hold) -> None:
+        with self._lock:
+            if self._pid != os.getpid():
+                # A forked child has its parent's holds in memory, but not its thread.
+                self._pid = os.getpid()
+                self._running.clear()
+                threading.Thread(target=self._renew, name="l402-holds", daemon=True).start()
+            self._running.add(hold)
+
+    def _forget(self, hold: Hold) -> None:
+        with self._lock:
+            self._running.discard(hold)
+
+    def _renew(self) -> None:
+        while True:
+            time.sleep(self._lease / 12)
+            with self._lock:
+                if not self._running:
+                    self._pid = 0
+                    return
+                due = time.monotonic() - self._lease / 3
+                holds = [hold for hold in self._running if hold.renewed_at <= due]
+            for hold in holds:
+                try:
+                    self._ledger.renew(hold.payment_hash, hold.hold_id, self._clock() + self._lease).block()
+                    hold.renewed_at = time.monotonic()
+                except LedgerError as error:
+                    log.warning("a running request's lease could not be renewed, trying again: %s", error)

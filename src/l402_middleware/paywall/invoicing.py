@@ -1,0 +1,96 @@
+"""Gets an invoice from the operator's provider, and trusts nothing about it."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeAlias
+
+from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
+from ..core.invoice import Invoice, decode
+from ..flow import Call, Flow, do
+from ..providers.provider import CreatedInvoice, InvoiceRequest, Provider
+from ..providers.transport import Transport
+
+InvoiceFunction: TypeAlias = Callable[[InvoiceRequest], str | Awaitable[str]]
+
+# The longest description a BOLT 11 invoice can hold: 1023 groups of 5 bits.
+MAX_MEMO_BYTES = 639
+
+
+class Invoicing:
+    """One provider, or a function that makes invoices, and the connections it needs.
+
+    A function takes an `InvoiceRequest` and gives a BOLT 11 invoice, at once or awaited. It is asked for whole sats,
+    and says nothing of its network: give that as `network`.
+    """
+
+    def __init__(self, provider: Provider | InvoiceFunction, network: str | None) -> None:
+        self._transport = Transport()
+        self._create: Callable[[InvoiceRequest], Flow[CreatedInvoice]]
+        if not callable(provider):
+            if not hasattr(provider, "create_invoice"):
+                raise ConfigurationError(
+                    f"provider must have create_invoice(), or be a function that makes an invoice, not {provider!r}"
+                )
+            if network is not None:
+                raise ConfigurationError("network is the provider's own setting; give it to the provider")
+            self.network, self.granularity_msat = provider.network, provider.granularity_msat
+            self._create = partial(self._exchange, provider)
+        else:
+            self.network, self.granularity_msat = network or "bitcoin", 1000
+            self._create = partial(self._call, provider)
+
+    def create(self, request: InvoiceRequest, now: float) -> Flow[Invoice]:
+        """The invoice that was asked for. Raises `ProviderError` where there is none, or another one came."""
+        created = yield from self._create(request)
+        try:
+            invoice = decode(created.bolt11)
+        except InvalidInvoice as error:
+            raise ProviderError("wrong-invoice", f"the provider's invoice can not be read: {error}") from None
+        if invoice.network != self.network:
+            fault = f"is for {invoice.network}, not for {self.network}"
+        elif invoice.amount != request.amount:
+            fault = f"is over {invoice.amount or 'any amount'}, not over {request.amount}"
+        elif created.payment_hash not in (None, invoice.payment_hash):
+            fault = "has another payment hash than the provider says"
+        elif invoice.expires_at <= now:
+            fault = "has expired already; are both clocks right?"
+        else:
+            return invoice
+        raise ProviderError("wrong-invoice", f"the provider's invoice {fault}")
+
+    def close(self) -> None:
+        """Close the connections of blocking drivers."""
+        self._transport.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await self._transport.aclose()
+
+    def _exchange(self, provider: Provider, request: InvoiceRequest) -> Flow[CreatedInvoice]:
+        exchange = provider.create_invoice(request)
+        try:
+            question = next(exchange)
+            while True:
+                try:
+                    answer = yield from do(self._transport.send(question))
+                except ProviderError as error:
+                    question = exchange.throw(error)
+                else:
+                    question = exchange.send(answer)
+        except StopIteration as end:
+            created: CreatedInvoice = end.value
+            return created
+
+    def _call(self, function: InvoiceFunction, request: InvoiceRequest) -> Flow[CreatedInvoice]:
+        try:
+            return CreatedInvoice((yield from do(Call[str](function, request))))
+        except ProviderError:
+            raise
+        except Exception as error:
+            raise ProviderError("rejected", f"the provider function raised {type(error).__name__}") from error
+
+
+def memo_of(text: str) -> str:
+    """`text` as an invoice can carry it: without control characters, cut to 639 bytes at a character's boundary."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable.encode("utf-8", "replace")[:MAX_MEMO_BYTES].decode("utf-8", "ignore")

@@ -1,0 +1,89 @@
+"""What a route sells: a price, and what it buys."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeAlias, TypedDict
+
+from ..core.errors import ConfigurationError
+from ..core.money import Msat, sats
+from .request import RequestView
+
+Amount: TypeAlias = int | Msat
+PriceFunction: TypeAlias = Callable[[RequestView], Amount | Awaitable[Amount]]
+Price: TypeAlias = Amount | PriceFunction
+Bind: TypeAlias = Literal["endpoint", "request"]
+ChargeIf: TypeAlias = Callable[[int], bool]
+
+DEFAULT_MAX_BODY = 16 * 1024 * 1024
+
+
+def below_400(status: int) -> bool:
+    """The answers that count as delivered: 2xx and 3xx."""
+    return status < 400
+
+
+class Conditions(TypedDict, total=False):
+    """What an `Offer` may say beside its price, with the same names and defaults."""
+
+    uses: int | None
+    valid_for: int
+    bind: Bind | None
+    charge_if: ChargeIf
+    memo: str | None
+    max_body: int
+
+
+class Offer:
+    """A price and its conditions; raises `ConfigurationError` for any that can not be kept.
+
+    - `price`: sats as an int, an amount from `sats()` or `msats()`, or a function of the request, plain
+      or async, that returns either, or raises `Refusal` for a request that can not succeed.
+    - `uses`: how many deliveries one payment buys; None is a pass, good for any number while it is valid.
+    - `valid_for`: seconds a credential stays valid after its invoice can no longer be paid.
+    - `bind`: "endpoint", or "request" for exactly the quoted method, path, query and body. A computed price is
+      always bound to the request.
+    - `charge_if`: which response statuses count as delivered; the payment is kept for the others.
+    - `memo`: what the payer's wallet shows; the endpoint by default.
+    - `max_body`: the largest body, in bytes, that is read where the sale is bound to the request.
+    """
+
+    __slots__ = ("binds_request", "charge_if", "max_body", "memo", "price", "uses", "valid_for")
+
+    def __init__(
+        self,
+        price: Price,
+        *,
+        uses: int | None = 1,
+        valid_for: int = 3600,
+        bind: Bind | None = None,
+        charge_if: ChargeIf = below_400,
+        memo: str | None = None,
+        max_body: int = DEFAULT_MAX_BODY,
+    ) -> None:
+        self.price: Msat | PriceFunction = price if callable(price) else as_amount(price)
+        if uses is not None and (type(uses) is not int or uses < 1):
+            raise ConfigurationError(f"uses must be a whole number from 1, or None for a pass, not {uses!r}")
+        if type(valid_for) is not int or valid_for < 1:
+            raise ConfigurationError(f"valid_for must be a whole number of seconds from 1, not {valid_for!r}")
+        if bind not in (None, "endpoint", "request"):
+            raise ConfigurationError(f'bind must be "endpoint" or "request", not {bind!r}')
+        if callable(price) and bind == "endpoint":
+            raise ConfigurationError(
+                'a computed price can not have bind="endpoint": a credential for a cheap request would open a dear one'
+            )
+        if type(max_body) is not int or max_body < 0:
+            raise ConfigurationError(f"max_body must be a whole number of bytes, not {max_body!r}")
+        self.uses = uses
+        self.valid_for = valid_for
+        self.binds_request = callable(price) or bind == "request"
+        self.charge_if = charge_if
+        self.memo = memo
+        self.max_body = max_body
+
+
+def as_amount(price: object) -> Msat:
+    """A price as an amount: an int is sats. Raises `ConfigurationError` for anything else, or out of range."""
+    if isinstance(price, Msat):
+        return price
+    if type(price) is int:
+        return sats(price)
+    raise ConfigurationError(f"a price must be whole sats, sats() or msats(), not {price!r}")

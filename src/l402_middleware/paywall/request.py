@@ -1,0 +1,111 @@
+"""What the paywall, and an operator's price function, see of a request."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from tempfile import SpooledTemporaryFile
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from ..core.errors import Refusal
+from ..flow import Step
+
+SPOOL_BYTES = 1024 * 1024
+CHUNK_BYTES = 64 * 1024
+
+
+class Body:
+    """A request body: hashed while it arrives, in memory up to 1 MiB and in an unnamed file beyond."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._file = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by close()
+        self._sha256 = sha256()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next piece. Raises `Refusal` (413) where the body gets longer than the limit."""
+        self.size += len(chunk)
+        check_size(self.size, self._limit)
+        self._sha256.update(chunk)
+        self._file.write(chunk)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over the whole body."""
+        return self._sha256.digest()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body from its beginning, in pieces of up to 64 KiB; none for an empty body."""
+        self._file.seek(0)
+        while chunk := self._file.read(CHUNK_BYTES):
+            yield chunk
+
+    def read(self) -> bytes:
+        """The whole body."""
+        self._file.seek(0)
+        return self._file.read()
+
+    def json(self) -> Any:
+        """The body as JSON. Raises `Refusal` (400, `not-json`) where it is not."""
+        try:
+            return json.loads(self.read())
+        except (ValueError, RecursionError):
+            raise Refusal(400, "not-json", "The request's body is not JSON.") from None
+
+    def rewind(self) -> SpooledTemporaryFile[bytes]:
+        """The body as a file at its beginning."""
+        self._file.seek(0)
+        return self._file
+
+    def close(self) -> None:
+        """Give up the memory or the file."""
+        self._file.close()
+
+
+def check_size(size: int, limit: int) -> None:
+    """Raise `Refusal` (413) for a body of more than `limit` bytes."""
+    if size > limit:
+        raise Refusal(413, "body-too-large", f"The request's body is larger than {limit} bytes.")
+
+
+class ReadBody(Protocol):
+    """Gives the step that reads a body of at most `limit` bytes, and keeps it for the handler."""
+
+    def __call__(self, limit: int) -> Step[Body]: ...
+
+
+@dataclass(slots=True)
+class RequestView:
+    """One request, the same under every framework.
+
+    `endpoint` is "METHOD /full/route/template" as the router chose it (HEAD counts as GET); `path` and
+    `query_string` are as sent, the path decoded; `headers` are raw, their names in lower case; `peer` is the address
+    of the other end of the connection. A price function whose sale is bound to the request finds the
+    body, already read, in `body`.
+    """
+
+    method: str
+    endpoint: str
+    path: str
+    query_string: bytes
+    headers: Iterable[tuple[bytes, bytes]] = field(repr=False)
+    peer: str | None
+    read_body: ReadBody = field(repr=False)
+    body: Body | None = field(default=None, repr=False)
+
+    def header(self, name: str) -> str | None:
+        """The values of a header, joined by commas as RFC 9110, section 5.3 has it; None where it is absent."""
+        values = self.raw_header(name)
+        return b", ".join(values).decode("latin-1") if values else None
+
+    def raw_header(self, name: str) -> list[bytes]:
+        """The values of every field line of that name, in order."""
+        wanted = name.lower().encode("latin-1")
+        return [value for key, value in self.headers if key.lower() == wanted]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters; of a repeated one, the last."""
+        return dict(parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True))

@@ -1,0 +1,73 @@
+"""Whole answers: those that the paywall gives itself, and those it gives again."""
+
+import json
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ..core.challenge import problem
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A status, header fields and a body."""
+
+    status: int
+    headers: Headers = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def json_response(status: int, members: dict[str, str | int], extra: Headers | None = None) -> Response:
+    """A JSON answer that no cache keeps; `extra` are further header fields."""
+    body = json.dumps(members).encode()
+    headers = [
+        (b"content-type", b"application/problem+json" if status >= 400 else b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"vary", b"Accept, Authorization"),
+    ]
+    return Response(status, headers + (extra or []), body)
+
+
+def problem_response(status: int, code: str, title: str, *, retry_after: int | None = None) -> Response:
+    """An RFC 9457 answer; `retry_after` is in seconds."""
+    extra = [] if retry_after is None else [(b"retry-after", str(retry_after).encode())]
+    return json_response(status, problem(status, code, title), extra)
+
+
+def undelivered() -> Response:
+    """In place of an answer whose payment could not be settled just before it went out."""
+    return problem_response(
+        503, "not-settled", "The answer could not be settled, and was not delivered; repeat the request.", retry_after=5
+    )
+
+
+def personal(headers: Headers) -> Headers:
+    """The headers of a paid answer: no shared cache may keep it, nor give it to a caller with another credential."""
+    cache_control = [value for name, value in headers if name.lower() == b"cache-control"]
+    directives = [part.strip() for part in b",".join(cache_control).split(b",") if part.strip()]
+    names = {part.split(b"=")[0].lower() for part in directives}
+    kept = [part for part in directives if part.split(b"=")[0].lower() not in (b"public", b"s-maxage")]
+    if not names & {b"private", b"no-store"}:
+        kept.insert(0, b"private")
+    vary = b", ".join(value for name, value in headers if name.lower() == b"vary")
+    if b"authorization" not in (part.strip().lower() for part in vary.split(b",")) and vary.strip() != b"*":
+        vary = vary + b", Authorization" if vary else b"Authorization"
+    others = [(name, value) for name, value in headers if name.lower() not in (b"cache-control", b"vary")]
+    return [*others, (b"cache-control", b", ".join(kept)), (b"vary", vary)]
+
+
+def pack(response: Response, body_digest: bytes | None) -> bytes:
+    """A finished answer as a ledger keeps it, with the digest of the request body it was an answer to, if known."""
+    headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in response.headers]
+    head = json.dumps([response.status, headers, body_digest.hex() if body_digest else None])
+    return head.encode() + b"\n" + response.body
+
+
+def unpack(packed: bytes) -> tuple[Response, bytes | None]:
+    """What `pack` packed."""
+    head, _, body = packed.partition(b"\n")
+    status, headers, body_digest = json.loads(head)
+    fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    return Response(status, fields, body), bytes.fromhex(body_digest) if body_digest else None

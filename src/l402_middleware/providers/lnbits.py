@@ -1,0 +1,66 @@
+"""LNbits: invoices from one of its wallets, over its REST API (LNbits 1.x, `/api/v1/payments`)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from ..core.errors import ConfigurationError, ProviderError
+from .provider import CreatedInvoice, Exchange, InvoiceRequest
+
+
+@dataclass(frozen=True, slots=True)
+class LNbits:
+    """A wallet of an LNbits server.
+
+    `url` is the server's address; `invoice_key` the wallet's Invoice/read key, which can make invoices but
+    not spend (the Admin key would do, and is not needed). LNbits makes fractional amounts silently wrong, so prices are
+    rounded up to whole sats.
+    """
+
+    url: str
+    invoice_key: str = field(repr=False)
+    network: str = "bitcoin"
+    granularity_msat: int = field(default=1000, init=False)
+
+    def __post_init__(self) -> None:
+        parsed = httpx2.URL(self.url)
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ConfigurationError("LNbits: url must be the server's address, such as https://lnbits.example")
+        if not self.invoice_key:
+            raise ConfigurationError(
+                "LNbits: invoice_key is empty; copy the wallet's Invoice/read key from its API page"
+            )
+
+    def create_invoice(self, request: InvoiceRequest) -> Exchange[CreatedInvoice]:
+        """`POST /api/v1/payments`. The answer holds the preimage too: nothing but the invoice leaves this function."""
+        answer = yield httpx2.Request(
+            "POST",
+            self.url.rstrip("/") + "/api/v1/payments",
+            headers={"X-Api-Key": self.invoice_key},
+            json={
+                "out": False,
+                "unit": "sat",
+                "amount": request.amount.msat // 1000,
+                "memo": request.memo,
+                "expiry": request.expiry,
+            },
+        )
+        if answer.status_code in (401, 403, 404):
+            raise ProviderError(
+                "unauthorized",
+                f"LNbits refused the invoice key ({answer.status_code}); check the wallet's Invoice/read key",
+            )
+        if answer.status_code != 201:
+            raise ProviderError("rejected", f"LNbits made no invoice (HTTP {answer.status_code})")
+        return _invoice(answer)
+
+
+def _invoice(answer: httpx2.Response) -> CreatedInvoice:
+    try:
+        payment: Any = answer.json()
+        return CreatedInvoice(str(payment["bolt11"]), bytes.fromhex(payment["payment_hash"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise ProviderError(
+            "bad-answer", "LNbits answered without an invoice; is the URL that of an LNbits server?"
+        ) from None

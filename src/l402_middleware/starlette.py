@@ -1,0 +1,132 @@
+"""Starlette, and FastAPI, which is one: `L402Middleware` and `@l402_required(price=...)`."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial, wraps
+from typing import Any, TypeVar, Unpack, cast
+
+from starlette._utils import is_async_callable
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+from starlette.responses import Response as StarletteResponse
+
+from .asgi import ASGIApp, Message, Receive, Scope, Send, Visit, answer_wallet
+from .core.errors import ConfigurationError
+from .paywall.offer import Conditions, Offer, Price
+from .paywall.paywall import Paywall
+from .paywall.response import Response
+
+__all__ = ["L402Middleware", "l402_required"]
+
+_OFFER = "__l402_offer__"
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+_current_visit: ContextVar[Visit | None] = ContextVar("l402_visit", default=None)
+
+
+class L402Middleware:
+    """Sees every request of a Starlette or FastAPI application to its end; put it last in the list of middleware.
+
+    What is priced is what `@l402_required` decorates. Anything else passes through untouched. The handler finds the
+    `Payment` in `request.state.l402`, None where the route is free.
+    """
+
+    def __init__(self, app: ASGIApp, paywall: Paywall) -> None:
+        if not isinstance(paywall, Paywall):
+            raise ConfigurationError(f"L402Middleware needs paywall=Paywall(...), not {paywall!r}")
+        self._app = app
+        self._paywall = paywall
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            outer = scope.get("l402")
+            if outer is not None and outer.paywall is self._paywall:
+                await self._app(scope, receive, send)
+            elif not await answer_wallet(self._paywall, scope, send):
+                await self._visit(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._app(scope, receive, partial(self._send_lifespan, send))
+        else:
+            await self._app(scope, receive, send)
+
+    async def _visit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = Visit(self._paywall, scope, receive, send, _find_sale)
+        scope["l402"] = visit
+        scope.setdefault("state", {})["l402"] = None
+        token = _current_visit.set(visit)
+        try:
+            await visit.run(self._app)
+        finally:
+            _current_visit.reset(token)
+
+    async def _send_lifespan(self, send: Send, message: Message) -> None:
+        if message["type"].startswith("lifespan.shutdown."):
+            await self._paywall.aclose()
+        await send(message)
+
+
+def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[Endpoint], Endpoint]:
+    """Run this endpoint only for requests that have paid; `l402_middleware.Offer` says what price and conditions mean.
+
+    Put it under the route's own decorator, on a function, plain or async, or on a method of an `HTTPEndpoint`. The
+    endpoint keeps its signature. Without `L402Middleware` around the application it raises `ConfigurationError`
+    instead of running.
+    """
+    offer = Offer(price, **conditions)
+
+    def decorate(endpoint: Endpoint) -> Endpoint:
+        if isinstance(endpoint, type):
+            raise ConfigurationError(
+                f"@l402_required on the class {endpoint.__name__}: decorate its methods (get, post, ...) instead"
+            )
+        call: Callable[..., Any] = endpoint if is_async_callable(endpoint) else partial(run_in_threadpool, endpoint)
+
+        @wraps(endpoint)
+        async def paid(*args: Any, **kwargs: Any) -> Any:
+            visit = _visit_of(args, kwargs)
+            refusal = await visit.admit(offer, _endpoint_name(visit.scope))
+            if refusal is not None:
+                return _RefusalResponse(refusal)
+            return await call(*args, **kwargs)
+
+        setattr(paid, _OFFER, offer)
+        return cast(Endpoint, paid)
+
+    return decorate
+
+
+def _find_sale(scope: Scope) -> tuple[Offer, str] | None:
+    offer = getattr(scope.get("endpoint"), _OFFER, None)
+    return None if offer is None else (offer, _endpoint_name(scope))
+
+
+def _endpoint_name(scope: Scope) -> str:
+    # The mounts' own paths as they were matched, and the route's template: one prefix per application, even
+    # where one application is mounted twice, or two mounted ones share a paywall.
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return f"{method} {scope.get('root_path', '')}{scope['route'].path}"
+
+
+def _visit_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit:
+    for argument in (*args, *kwargs.values()):
+        if isinstance(argument, HTTPConnection):
+            visit: Visit | None = argument.scope.get("l402")
+            break
+    else:
+        # A FastAPI endpoint need not ask for its request.
+        visit = _current_visit.get()
+    if visit is None:
+        raise ConfigurationError(
+            "@l402_required without its middleware: add Middleware(L402Middleware, paywall=...) to the "
+            "application (FastAPI: app.add_middleware(L402Middleware, paywall=...)); it guards HTTP endpoints only"
+        )
+    return visit
+
+
+class _RefusalResponse(StarletteResponse):
+    """A refusal as a handler returns it, its headers exactly as the paywall made them."""
+
+    def __init__(self, refusal: Response) -> None:
+        super().__init__(refusal.body, refusal.status)
+        self.raw_headers = list(refusal.headers)
