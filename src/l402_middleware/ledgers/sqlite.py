@@ -20,7 +20,8 @@ APPLICATION_ID = int.from_bytes(b"L402")
 MIGRATIONS = (
     (
         """CREATE TABLE payments (
-            payment_hash BLOB PRIMARY KEY,
+            id INTEGER PRIMARY KEY,
+            payment_hash BLOB NOT NULL UNIQUE,
             endpoint TEXT NOT NULL,
             msat INTEGER NOT NULL,
             uses INTEGER NOT NULL,
@@ -28,17 +29,17 @@ MIGRATIONS = (
             first_held_at REAL NOT NULL,
             settled_at REAL,
             forget_at REAL NOT NULL
-        ) WITHOUT ROWID""",
+        )""",
         "CREATE INDEX payments_forget_at ON payments (forget_at)",
         """CREATE TABLE holds (
-            payment_hash BLOB NOT NULL REFERENCES payments ON DELETE CASCADE,
+            payment_hash BLOB NOT NULL,
             hold_id BLOB NOT NULL,
             request BLOB NOT NULL,
             lease_until REAL NOT NULL,
             PRIMARY KEY (payment_hash, hold_id)
         ) WITHOUT ROWID""",
         """CREATE TABLE answers (
-            payment_hash BLOB PRIMARY KEY REFERENCES payments ON DELETE CASCADE,
+            payment_hash BLOB PRIMARY KEY,
             request BLOB NOT NULL,
             replay_until REAL NOT NULL,
             status INTEGER NOT NULL,
@@ -169,21 +170,21 @@ def _migrate(db: sqlite3.Connection) -> None:
 
 
 def _hold(db: sqlite3.Connection, claim: Claim) -> Outcome:
-    payment = db.execute(
-        "SELECT uses, settled, forget_at FROM payments WHERE payment_hash = ?", (claim.payment_hash,)
-    ).fetchone()
-    if payment is None:
-        db.execute(
-            "INSERT INTO payments (payment_hash, endpoint, msat, uses, first_held_at, forget_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (claim.payment_hash, claim.endpoint, claim.msat, claim.uses, claim.now, claim.forget_at),
-        )
+    created = db.execute(
+        "INSERT INTO payments (payment_hash, endpoint, msat, uses, first_held_at, forget_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (payment_hash) DO NOTHING",
+        (claim.payment_hash, claim.endpoint, claim.msat, claim.uses, claim.now, claim.forget_at),
+    )
+    if created.rowcount == 1:
         uses, settled, leases = claim.uses, 0, []
     else:
-        uses, settled, forget_at = payment
+        uses, settled, forget_at = db.execute(
+            "SELECT uses, settled, forget_at FROM payments WHERE payment_hash = ?", (claim.payment_hash,)
+        ).fetchone()
         if claim.forget_at > forget_at:
             db.execute(
-                "UPDATE payments SET forget_at = ? WHERE payment_hash = ?", (claim.forget_at, claim.payment_hash)
+                "UPDATE payments SET forget_at = ? WHERE payment_hash = ?",
+                (claim.forget_at, claim.payment_hash),
             )
         leases = db.execute(
             "SELECT lease_until, hold_id FROM holds WHERE payment_hash = ? ORDER BY lease_until",
@@ -260,9 +261,11 @@ def _prune(db: sqlite3.Connection, now: float, most: int) -> None:
         "DELETE FROM answers WHERE payment_hash IN (SELECT payment_hash FROM answers WHERE replay_until <= ? LIMIT ?)",
         (now, most),
     )
-    db.execute(
-        "DELETE FROM payments WHERE payment_hash IN"
-        " (SELECT payment_hash FROM payments WHERE forget_at <= ? AND NOT EXISTS"
-        " (SELECT 1 FROM holds WHERE holds.payment_hash = payments.payment_hash AND lease_until > ?) LIMIT ?)",
+    over = db.execute(
+        "SELECT payment_hash FROM payments WHERE forget_at <= ? AND NOT EXISTS"
+        " (SELECT 1 FROM holds WHERE holds.payment_hash = payments.payment_hash AND lease_until > ?) LIMIT ?",
         (now, now, most),
-    )
+    ).fetchall()
+    db.executemany("DELETE FROM answers WHERE payment_hash = ?", over)
+    db.executemany("DELETE FROM holds WHERE payment_hash = ?", over)
+    db.executemany("DELETE FROM payments WHERE payment_hash = ?", over)

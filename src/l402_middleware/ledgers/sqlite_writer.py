@@ -244,7 +244,6 @@ def _connect(path: str, migrate: Callable[[sqlite3.Connection], None]) -> sqlite
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         db.close()
         raise
