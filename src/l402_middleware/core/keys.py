@@ -47,11 +47,6 @@ class KeyRing:
             raise ConfigurationError("secret_keys holds the same secret twice")
         self._secrets = ring
 
-    @classmethod
-    def parse(cls, text: str) -> "KeyRing":
-        """The ring in a comma-separated setting such as `L402_SECRET_KEYS`, oldest first."""
-        return cls(part.strip() for part in text.split(",") if part.strip())
-
     def subkeys(self, purpose: str) -> tuple[bytes, ...]:
         """A 32-byte key for `purpose` from every secret, newest first. Two purposes never share one."""
         label = b"l402_middleware " + purpose.encode()

@@ -100,11 +100,10 @@ class Paywall:
         self._clock = clock
         self._holds = Holds(self.ledger, lease, clock)
         self._issuer: Issuer | None = None
-        configured = os.environ.get("L402_SECRET_KEYS")
+        if secret_keys is None and os.environ.get("L402_SECRET_KEYS"):
+            secret_keys = [key.strip() for key in os.environ["L402_SECRET_KEYS"].split(",")]
         if secret_keys is not None:
             self._use(KeyRing(secret_keys))
-        elif configured:
-            self._use(KeyRing.parse(configured))
 
     def admit(self, request: RequestView, offer: Offer) -> Flow[Decision]:
         """Whether `request` has paid for `offer`: a `Delivery` to run the handler under, or the `Response` to give.

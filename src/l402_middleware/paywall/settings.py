@@ -1,0 +1,54 @@
+"""A paywall from settings: a mapping such as `os.environ` or Flask's `app.config`."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..core.errors import ConfigurationError
+from ..providers.url import provider_from_url
+from .paywall import Paywall
+
+# Setting, Paywall's parameter, and how its text is read.
+_SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("L402_LEDGER", "ledger", lambda value: value),
+    ("L402_SERVICE", "service", str),
+    ("L402_INVOICE_EXPIRY", "invoice_expiry", int),
+    ("L402_REPLAY_FOR", "replay_for", float),
+    ("L402_LEASE", "lease", float),
+    ("L402_INVALID_CREDENTIAL_STATUS", "invalid_credential_status", int),
+    ("L402_UNKNOWN_CAVEATS", "unknown_caveats", str),
+)
+
+
+def paywall_from_settings(settings: Mapping[str, Any] | None = None) -> Paywall:
+    """The paywall that `settings` describe; by default, the environment's.
+
+    `L402_PROVIDER` (a provider's URL, or a provider) is required; `L402_LEDGER` (a ledger's URL, or a ledger) is but
+    with `dev:`; `L402_SECRET_KEYS` are comma-separated, oldest first, and may come from the file
+    `L402_SECRET_KEYS_FILE` names. Raises `ConfigurationError` that names the setting.
+    """
+    settings = os.environ if settings is None else settings
+    provider = settings.get("L402_PROVIDER")
+    if not provider:
+        raise ConfigurationError(
+            "no paywall was given, and L402_PROVIDER is not set: pass Paywall(...), or set "
+            "L402_PROVIDER (such as lnbits+https://HOST?invoice_key_file=PATH) and L402_LEDGER (sqlite:///l402.db)"
+        )
+    arguments: dict[str, Any] = {}
+    for name, parameter, read in _SETTINGS:
+        if settings.get(name) not in (None, ""):
+            try:
+                arguments[parameter] = read(settings[name])
+            except (TypeError, ValueError):
+                raise ConfigurationError(f"{name} is {settings[name]!r}, which can not be read") from None
+    keys = settings.get("L402_SECRET_KEYS")
+    path = settings.get("L402_SECRET_KEYS_FILE")
+    if path:
+        try:
+            with open(path, encoding="utf-8") as file:
+                keys = file.read().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"L402_SECRET_KEYS_FILE can not be read: {error}") from None
+    if keys:
+        arguments["secret_keys"] = [part.strip() for part in keys.split(",")] if isinstance(keys, str) else keys
+    return Paywall(provider_from_url(provider) if isinstance(provider, str) else provider, **arguments)

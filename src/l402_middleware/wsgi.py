@@ -1,0 +1,297 @@
+"""WSGI (PEP 3333): a request in, a decision out, and the answer watched until it is delivered."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from .core.errors import ConfigurationError, LedgerError, Refusal
+from .flow import Step, drive
+from .paywall.delivery import Delivery
+from .paywall.offer import Offer
+from .paywall.paywall import Decision, Paywall
+from .paywall.request import CHUNK_BYTES, Body, RequestView, check_size
+from .paywall.response import Headers, Response, undelivered
+from .providers.devnode import WALLET_PATH
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+VISIT = "l402_middleware.visit"
+
+log = logging.getLogger("l402_middleware")
+
+
+class Visit:
+    """One request's way through the application; it stands in the environ under `VISIT`."""
+
+    def __init__(self, paywall: Paywall, environ: "WSGIEnvironment") -> None:
+        self.paywall = paywall
+        self.environ = environ
+        self.decision: Decision | None = None
+        self._offer: Offer | None = None
+        self._body: Body | None = None
+
+    def admit(self, offer: Offer, endpoint: str) -> Response | None:
+        """Decide about this request, once; the response to give instead of the handler's, or None: run it.
+
+        Raises `ConfigurationError` where one request is asked to pay for two offers.
+        """
+        if self._offer is None:
+            self._offer = offer
+            self.decision = drive(self.paywall.admit(self._view(endpoint), offer))
+            if isinstance(self.decision, Delivery) and self._body is None:
+                self.environ["wsgi.input"] = _WatchedInput(self.environ, self.decision)
+        elif self._offer is not offer:
+            raise ConfigurationError(
+                f"{endpoint} is asked to be paid twice: a priced endpoint called another one, or has two decorators"
+            )
+        if self.decision is None:
+            raise RuntimeError(f"whether {endpoint} was paid for could not be decided, so it is not served")
+        return self.decision if isinstance(self.decision, Response) else None
+
+    def run(self, app: "WSGIApplication", start_response: "StartResponse") -> Iterable[bytes]:
+        """Run `app` for this request, and see its answer to its end."""
+        answer = _Answer(self, start_response)
+        try:
+            pieces = app(self.environ, answer.start)
+        except BaseException:
+            answer.fail()
+            raise
+        return answer.watch(pieces)
+
+    def close(self) -> None:
+        """Give up the body that was kept for the application."""
+        if self._body is not None:
+            self._body.close()
+
+    def _view(self, endpoint: str) -> RequestView:
+        environ = self.environ
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        return RequestView(
+            method=environ["REQUEST_METHOD"],
+            endpoint=endpoint,
+            path=path.encode("latin-1").decode("utf-8", "surrogateescape"),
+            query_string=environ.get("QUERY_STRING", "").encode("latin-1"),
+            headers=list(_headers(environ)),
+            peer=environ.get("REMOTE_ADDR"),
+            read_body=lambda limit: _ReadBody(self, limit),
+        )
+
+    def spool(self, limit: int) -> Body:
+        """Read the whole body, and keep it for the application."""
+        environ = self.environ
+        stream = environ["wsgi.input"]
+        length = environ.get("CONTENT_LENGTH") or ""
+        body = self._body = Body(limit)
+        if length.isdigit():
+            check_size(int(length), limit)
+            while body.size < int(length):
+                chunk = stream.read(min(CHUNK_BYTES, int(length) - body.size))
+                if not chunk:
+                    raise Refusal(
+                        400,
+                        "incomplete-body",
+                        "The request's body ended early, or the application read it before the paywall could.",
+                    )
+                body.write(chunk)
+        elif environ.get("wsgi.input_terminated"):
+            while chunk := stream.read(CHUNK_BYTES):
+                body.write(chunk)
+        elif "HTTP_TRANSFER_ENCODING" in environ:
+            # Where this server's input ends can not be seen: reading on could wait for ever.
+            raise Refusal(411, "length-required", "This price is for one exact request: send a Content-Length.")
+        environ["wsgi.input"] = body.rewind()
+        environ["CONTENT_LENGTH"] = str(body.size)
+        return body
+
+
+class _ReadBody(Step[Body]):
+    def __init__(self, visit: Visit, limit: int) -> None:
+        self._visit = visit
+        self._limit = limit
+
+    def block(self) -> Body:
+        return self._visit.spool(self._limit)
+
+    async def wait(self) -> Body:
+        raise RuntimeError("the body of a WSGI request can not be awaited")
+
+
+class _WatchedInput:
+    """`wsgi.input`, for an application that reads it while the delivery notes what it reads."""
+
+    def __init__(self, environ: "WSGIEnvironment", delivery: Delivery) -> None:
+        self._stream = environ["wsgi.input"]
+        self._delivery = delivery
+        length = environ.get("CONTENT_LENGTH") or ""
+        self._left = int(length) if length.isdigit() else None
+
+    def read(self, size: int = -1) -> bytes:
+        return self._noted(self._stream.read(size))
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._noted(self._stream.readline(size))
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        return [self._noted(line) for line in self._stream.readlines(hint)]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _noted(self, piece: bytes) -> bytes:
+        if self._left is not None:
+            self._left -= len(piece)
+        self._delivery.read(piece, more=bool(piece) if self._left is None else self._left > 0)
+        return piece
+
+
+class _Answer:
+    """The application's answer on its way to the server: an iterable that settles just before its last piece."""
+
+    def __init__(self, visit: Visit, start_response: "StartResponse") -> None:
+        self._visit = visit
+        self._start_response = start_response
+        self._begun = False
+        self._head: tuple[str, Headers, OptExcInfo | None] | None = None
+        self._length: int | None = None
+        self._sent = 0
+        self._pieces: Iterator[bytes] = iter(())
+        self._close: Callable[[], object] = lambda: None
+        self._server_write: Callable[[bytes], object] = lambda piece: None
+
+    def start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: "OptExcInfo | None" = None
+    ) -> Callable[[bytes], object]:
+        """The application's `start_response`."""
+        decision = self._visit.decision
+        if isinstance(decision, Response):
+            # A session that the application opened meanwhile is nothing for a refusal that caches may see.
+            kept = [(name, value) for name, value in headers if name.lower() not in ("set-cookie", "etag")]
+            return self._start_response(status, kept, exc_info)
+        if decision is None:
+            return self._start_response(status, headers, exc_info)
+        if self._begun:
+            # PEP 3333: the server raises the application's error again, its headers being out already.
+            return self._start_response(status, headers, exc_info)
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        raw = decision.start(int(status[:3]), raw)
+        for name, value in raw:
+            if name.lower() == b"content-length" and value.isdigit():
+                self._length = int(value)
+        self._head = (status, raw, exc_info)
+        return self._write
+
+    def watch(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
+        """The iterable for the server: the application's own, where nothing was sold."""
+        if not isinstance(self._visit.decision, Delivery):
+            self._visit.close()
+            return pieces
+        self._pieces = iter(pieces)
+        self._close = getattr(pieces, "close", self._close)
+        return self
+
+    def fail(self) -> None:
+        """The application raised before it answered."""
+        if isinstance(self._visit.decision, Delivery):
+            drive(self._visit.decision.fail())
+        self._visit.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        delivery = self._visit.decision
+        assert isinstance(delivery, Delivery)
+        try:
+            piece = next(self._pieces, None)
+        except BaseException:
+            drive(delivery.fail())
+            raise
+        if piece is not None:
+            delivery.take(piece)
+            self._sent += len(piece)
+        is_last = piece is None or (self._length is not None and self._sent >= self._length)
+        if is_last and not self._settle(delivery):
+            piece = self._replace(undelivered())
+        self._begin()
+        if piece is None:
+            raise StopIteration
+        return piece
+
+    def _settle(self, delivery: Delivery) -> bool:
+        if self._head is None:
+            drive(delivery.fail())
+            return True
+        try:
+            return drive(delivery.finish())
+        except LedgerError as error:
+            log.error("an answer could not be settled, and was not delivered: %s", error)
+            return False
+
+    def _replace(self, response: Response) -> bytes:
+        if self._begun:
+            raise LedgerError("the payment of an answer already begun could not be settled: the answer is cut off")
+        self._pieces = iter(())
+        self._head = (f"{response.status} {HTTPStatus(response.status).phrase}", response.headers, None)
+        return b"" if self._visit.environ["REQUEST_METHOD"] == "HEAD" else response.body
+
+    def _begin(self) -> None:
+        if not self._begun and self._head is not None:
+            self._begun = True
+            status, headers, exc_info = self._head
+            self._server_write = self._start_response(status, text_headers(headers), exc_info)
+
+    def _write(self, piece: bytes) -> object:
+        """PEP 3333's `write`, for applications that push."""
+        delivery = self._visit.decision
+        assert isinstance(delivery, Delivery)
+        self._begin()
+        delivery.take(piece)
+        return self._server_write(piece)
+
+    def close(self) -> None:
+        """The server is done: an answer that neither ended nor failed was left by its client."""
+        try:
+            self._close()
+        finally:
+            delivery = self._visit.decision
+            assert isinstance(delivery, Delivery)
+            try:
+                drive(delivery.vanish())
+            except LedgerError as error:
+                log.error("the answer to a client that left could not be settled: %s", error)
+            self._visit.close()
+
+
+def text_headers(headers: Headers) -> list[tuple[str, str]]:
+    """Header fields as WSGI has them: text in which every character is a byte."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+def _headers(environ: "WSGIEnvironment") -> Iterator[tuple[bytes, bytes]]:
+    for key, value in environ.items():
+        if key.startswith("HTTP_"):
+            yield key[5:].replace("_", "-").lower().encode("latin-1"), value.encode("latin-1")
+        elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
+            yield key.replace("_", "-").lower().encode("latin-1"), value.encode("latin-1")
+
+
+def answer_wallet(paywall: Paywall, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes] | None:
+    """Answer a request to the development wallet, if it is one and this paywall has such a wallet."""
+    if paywall.wallet is None or environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "") != WALLET_PATH:
+        return None
+    method = environ["REQUEST_METHOD"]
+    response = drive(
+        paywall.answer_wallet(
+            method, environ.get("QUERY_STRING", ""), environ.get("REMOTE_ADDR"), list(_headers(environ))
+        )
+    )
+    return respond(response, environ, start_response)
+
+
+def respond(response: Response, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+    """Give a whole response; HEAD gets its headers only."""
+    start_response(f"{response.status} {HTTPStatus(response.status).phrase}", text_headers(response.headers))
+    return [b""] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
