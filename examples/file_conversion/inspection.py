@@ -26,7 +26,7 @@ _NAMES = {"jpg": "JPEG", "tiff": "TIFF", "html": "HTML", "md": "Markdown", "rst"
 def inspect(file: bytes, extension: str) -> None:
     """Raise `Refusal` unless `file` starts and weighs like a file of the type `extension` (canonical)."""
     try:
-        _CHECKS[extension](file)
+        CHECKS[extension](file)
     except (_Mismatch, struct.error, IndexError):
         name = _NAMES.get(extension, extension.upper())
         raise Refusal(
@@ -230,7 +230,7 @@ def _svg(file: bytes) -> None:
     _expect(re.search(rb"<(?:\w+:)?svg[\s>]", file[: 64 * 1024]) is not None)
 
 
-_CHECKS: dict[str, Callable[[bytes], None]] = {
+CHECKS: dict[str, Callable[[bytes], None]] = {
     "png": _image(_png),
     "jpg": _image(_jpg),
     "gif": _image(_gif),

@@ -10,6 +10,7 @@ from file_conversion.engines import Unconvertible
 MAX_PAGES_IN_ONE_IMAGE = 20
 MAX_PIXELS = 50_000_000
 _DOTS_PER_POINT = 150 / 72
+_LINE_END_HYPHEN = "\ufffe"  # what PDFium makes of it
 
 
 def convert(given: Path, source: str, made: Path, target: str) -> None:
@@ -25,10 +26,11 @@ def convert(given: Path, source: str, made: Path, target: str) -> None:
 
 
 def _text(document: pypdfium2.PdfDocument, made: Path) -> None:
-    pages = [page.get_textpage().get_text_range().replace("\r\n", "\n").strip() for page in document]
+    pages = [page.get_textpage().get_text_range().strip() for page in document]
     if not any(pages):
         raise Unconvertible("no-text")
-    made.write_text("\n\n".join(pages) + "\n", encoding="utf-8", errors="replace")
+    text = "\n\n".join(pages).replace("\r\n", "\n").replace(_LINE_END_HYPHEN, "-")
+    made.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
 def _image(document: pypdfium2.PdfDocument, made: Path, kind: str) -> None:

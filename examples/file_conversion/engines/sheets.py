@@ -49,7 +49,7 @@ def _from_csv(given: Path) -> Iterator[Sequence[Cell]]:
             dialect = csv.excel
         for row in csv.reader(file, dialect):
             # 007 and long digit strings are names of things: as numbers they would lose digits
-            yield [float(text) if _NUMBER.fullmatch(text) else text for text in row]
+            yield [float(text) if _NUMBER.fullmatch(text) else text or None for text in row]
 
 
 def _from_workbook(given: Path) -> Iterator[Sequence[Cell]]:

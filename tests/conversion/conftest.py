@@ -1,0 +1,205 @@
+"""What the conversion tests share: real files to convert, and a listener that notices every connection."""
+
+import base64
+import json
+import socket
+import subprocess
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from file_conversion.order import Order
+from file_conversion.sandbox import Sandbox
+from imageio_ffmpeg import get_ffmpeg_exe
+from PIL import Image
+
+_CORPUS = Path(__file__).with_name("corpus")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Callable[[str], bytes]:
+    """Read one file of the corpus."""
+    return lambda name: (_CORPUS / name).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def json_body() -> Callable[..., bytes]:
+    """The JSON that a customer sends."""
+
+    def encode(file: bytes, source: str, target: str, name: str = "a file") -> bytes:
+        text = base64.b64encode(file).decode()
+        members = {"file": text, "file_name": name, "extensionFrom": source, "extensionTo": target}
+        return json.dumps(members).encode()
+
+    return encode
+
+
+@pytest.fixture(scope="session")
+def convert(
+    tmp_path_factory: pytest.TempPathFactory, json_body: Callable[..., bytes]
+) -> Callable[[bytes, str, str], bytes]:
+    """Convert through everything a customer's file goes through: the JSON body, its checks, the sandbox."""
+    sandbox = Sandbox(folder=tmp_path_factory.mktemp("jobs"))
+    return lambda file, source, target: (
+        sandbox.convert_blocking(Order.from_json(json_body(file, source, target))).content
+    )
+
+
+class Listener:
+    """Accepts every connection on a loopback port and counts them."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket.settimeout(0.05)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+        self.connections = 0
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._socket.accept()[0].close()
+            except TimeoutError:
+                continue
+            self.connections += 1
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self._stopping.set()
+        self._thread.join()
+        self._socket.close()
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """A listener that hostile files name; whatever connects to it has fetched something."""
+    started = Listener()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def picture() -> Image.Image:
+    """A small picture with smooth colours, so that lossy formats stay near it."""
+    across = Image.linear_gradient("L").resize((96, 64))
+    return Image.merge("RGB", [across, across.rotate(180), Image.radial_gradient("L").resize((96, 64))])
+
+
+def _encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def encoded() -> Callable[..., bytes]:
+    """An image as a file of one of Pillow's formats."""
+    return _encode
+
+
+@pytest.fixture(scope="session")
+def archive() -> Callable[..., bytes]:
+    """A zip file with these members; the first is stored plainly, as OpenDocument wants its media type."""
+
+    def pack(members: dict[str, bytes | str]) -> bytes:
+        file = BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, content in members.items():
+                stored = name == "mimetype"
+                packed.writestr(name, content, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED)
+        return file.getvalue()
+
+    return pack
+
+
+@pytest.fixture(scope="session")
+def docx(archive: Callable[..., bytes]) -> Callable[[str], bytes]:
+    """A Word document around the XML of its body."""
+
+    def wrap(inner: str) -> bytes:
+        office = "http://schemas.openxmlformats.org"
+        kind = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+        return archive(
+            {
+                "[Content_Types].xml": f'<Types xmlns="{office}/package/2006/content-types">'
+                '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+                f'<Override PartName="/word/document.xml" ContentType="{kind}"/></Types>',
+                "_rels/.rels": f'<Relationships xmlns="{office}/package/2006/relationships"><Relationship Id="r1" '
+                f'Type="{office}/officeDocument/2006/relationships/officeDocument" Target="word/document.xml"/>'
+                "</Relationships>",
+                "word/document.xml": f'<w:document xmlns:w="{office}/wordprocessingml/2006/main">'
+                f"<w:body>{inner}</w:body></w:document>",
+            }
+        )
+
+    return wrap
+
+
+@pytest.fixture(scope="session")
+def ods(archive: Callable[..., bytes]) -> bytes:
+    """A spreadsheet of two rows: name, count; pears, 3."""
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
+    )
+    return archive(
+        {
+            "mimetype": "application/vnd.oasis.opendocument.spreadsheet",
+            "content.xml": f"<office:document-content {spaces}><office:body><office:spreadsheet>"
+            '<table:table table:name="fruit">'
+            '<table:table-row><table:table-cell office:value-type="string"><text:p>name</text:p></table:table-cell>'
+            '<table:table-cell office:value-type="string"><text:p>count</text:p></table:table-cell></table:table-row>'
+            '<table:table-row><table:table-cell office:value-type="string"><text:p>pears</text:p></table:table-cell>'
+            '<table:table-cell office:value-type="float" office:value="3"><text:p>3</text:p></table:table-cell>'
+            "</table:table-row></table:table></office:spreadsheet></office:body></office:document-content>",
+            "META-INF/manifest.xml": '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:'
+            'manifest:1.0"><manifest:file-entry manifest:full-path="/" manifest:media-type="application/vnd.oasis.'
+            'opendocument.spreadsheet"/><manifest:file-entry manifest:full-path="content.xml" '
+            'manifest:media-type="text/xml"/></manifest:manifest>',
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def movie(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """One second of a test picture with a tone, as mp4."""
+    made = tmp_path_factory.mktemp("movie") / "made.mp4"
+    picture = ["-f", "lavfi", "-i", "testsrc=size=96x64:rate=10:duration=1"]
+    tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=1"]
+    subprocess.run([get_ffmpeg_exe(), "-loglevel", "error", *picture, *tone, "-pix_fmt", "yuv420p", made], check=True)
+    return made.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def samples(
+    picture: Image.Image,
+    ods: bytes,
+    movie: bytes,
+    convert: Callable[[bytes, str, str], bytes],
+) -> dict[str, bytes]:
+    """A real file of every source format by extension: a few originals, and what they were converted to."""
+    files = {
+        "png": _encode(picture, "PNG"),
+        "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="80" height="40"><text y="20">Hello</text></svg>',
+        "md": "# Title\n\nA *small* text, with an umlaut: ä.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n".encode(),
+        "txt": b"# not a heading\n\n*plain* text\n",
+        "csv": b"name,count\npears,3\n",
+        "docx": (_CORPUS / "word-made.docx").read_bytes(),
+        "pptx": (_CORPUS / "powerpoint-made.pptx").read_bytes(),
+        "xlsx": (_CORPUS / "excel-made.xlsx").read_bytes(),
+        "ods": ods,
+        "mp4": movie,
+    }
+    grown = {
+        "png": ("jpg", "webp", "gif", "bmp", "tiff", "avif", "ico"),
+        "md": ("odt", "rtf", "html", "epub", "rst", "pdf"),
+        "mp4": ("mov", "mkv", "webm", "avi", "mp3", "wav", "ogg", "flac", "m4a"),
+    }
+    return files | {
+        target: convert(files[source], source, target) for source, targets in grown.items() for target in targets
+    }

@@ -1,0 +1,330 @@
+"""Strangers' files: refused or harmless, with a listener that would notice a fetch, in a sandbox and without one."""
+
+import dataclasses
+import struct
+import time
+import zipfile
+import zlib
+from base64 import b64encode
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from file_conversion import sandbox
+from file_conversion.catalogue import PAIRS
+from file_conversion.sandbox import ConversionFailed
+from PIL import Image
+
+from l402_middleware import Refusal
+
+Convert = Callable[[bytes, str, str], bytes]
+
+
+SECRET_COLOUR = (1, 250, 3)
+
+BARE_WORKER = """
+import sys
+sys.path.insert(0, {examples!r})
+from file_conversion import confinement, worker
+confinement.missing = lambda: ["Landlock", "seccomp"]
+worker.main()
+"""
+
+
+@pytest.fixture(autouse=True, params=["confined", "bare"])
+def kernel(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all walls, and on a kernel that offers none: then the engines alone must keep a file from doing harm."""
+    if request.param == "bare":
+        bare = tmp_path / "bare.py"
+        bare.write_text(BARE_WORKER.format(examples=str(sandbox._WORKER.parents[1])))
+        monkeypatch.setattr(sandbox, "_WORKER", bare)
+
+
+def attempt(convert: Convert, file: bytes, source: str, target: str) -> bytes:
+    """What a conversion gives, empty where it is refused or fails."""
+    try:
+        return convert(file, source, target)
+    except (Refusal, ConversionFailed):
+        return b""
+
+
+def shows_secret(image: Image.Image) -> bool:
+    """Whether the secret picture's colour is anywhere in an image."""
+    colours = image.convert("RGB").getcolors(image.width * image.height)
+    assert colours is not None
+    return any(colour == SECRET_COLOUR for _, colour in colours)
+
+
+class Bait:
+    """What hostile files name: a listener's address, and a file that is text and picture at once."""
+
+    def __init__(self, listener: Listener, secret: Path) -> None:
+        Image.new("RGB", (64, 64), SECRET_COLOUR).save(secret)
+        secret.write_bytes(secret.read_bytes() + b"root:secret-content:0")
+        self._listener = listener
+        self.secret = secret
+        self.address = bait.address
+
+    def taken(self, made: bytes) -> bool:
+        """Whether anything was fetched, or the secret's words, bytes or colour are in the result."""
+        if self._listener.connections:
+            return True
+        if made.startswith(b"%PDF"):
+            document = pypdfium2.PdfDocument(made)
+            return any(
+                "secret-content" in page.get_textpage().get_text_range() or shows_secret(page.render().to_pil())
+                for page in document
+            )
+        if made.startswith(b"\x89PNG"):
+            return shows_secret(Image.open(BytesIO(made)))
+        if made.startswith(b"PK"):
+            with zipfile.ZipFile(BytesIO(made)) as members:
+                made = b"".join(members.read(name) for name in members.namelist())
+        return b"secret-content" in made or b64encode(self.secret.read_bytes())[:60] in made
+
+
+@pytest.fixture
+def bait(listener: Listener, tmp_path: Path) -> Bait:
+    """A listener and a secret that no conversion may touch."""
+    return Bait(listener, tmp_path / "secret.png")
+
+
+@pytest.mark.parametrize("target", ["pdf", "docx", "odt", "epub", "rtf", "md", "txt"])
+def test_html_that_names_other_files(target: str, convert: Convert, bait: Bait) -> None:
+    """A page that includes files and addresses in every way HTML knows gets none of them."""
+    page = f"""<html><head><base href="file:///"><link rel="stylesheet" href="http://{bait.address}/a.css">
+    <link rel="stylesheet" href="{bait.secret}"><style>@import url(http://{bait.address}/b.css);</style>
+    <script src="http://{bait.address}/c.js"></script><meta http-equiv="refresh" content="0;url=file://{bait.secret}"></head>
+    <body><p>kept</p><img src="{bait.secret}"><img src="file://{bait.secret}"><img src="http://{bait.address}/d.png">
+    <img src="//{bait.address}/e.png"><iframe src="{bait.secret}"></iframe><iframe src="http://{bait.address}/f"></iframe>
+    <object data="{bait.secret}"></object><embed src="{bait.secret}"><video src="http://{bait.address}/g" poster="{bait.secret}"></video>
+    </body></html>"""
+    made = convert(page.encode(), "html", target)
+    assert made
+    assert not bait.taken(made)
+
+
+@pytest.mark.parametrize("target", ["pdf", "html", "docx"])
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("md", "![a]({bait.secret})\n\n![b](http://{bait.address}/b.png)\n\n```{{=typst}}\n#read(\"{bait.secret}\")\n```\n"),
+        ("md", "---\nheader-includes: |\n  ```{{=typst}}\n  #read(\"{bait.secret}\")\n  ```\ntitle: kept\n---\n\ntext\n"),
+        ("md", "---\nmainfont: 'x\"); #read(\"{bait.secret}\"); #let y = (\"'\nlang: 'e\", #read(\"{bait.secret}\")'\n---\n\ntext\n"),
+        ("md", "---\nbibliography: {bait.secret}\ncss: http://{bait.address}/a.css\ntemplate: {bait.secret}\n---\n\n[@key]\n"),
+        ("md", "#import \"@preview/example:0.1.0\": add\n\n`#read(\"{bait.secret}\")`{{=typst}}\n"),
+        ("rst", ".. include:: {bait.secret}\n\n.. raw:: typst\n   :file: {bait.secret}\n\n.. image:: http://{bait.address}/a.png\n\n"
+                ".. csv-table::\n   :url: http://{bait.address}/t.csv\n\n.. literalinclude:: {bait.secret}\n"),
+    ],
+    ids=["raw typst", "header", "template code", "metadata", "packages", "directives"],
+)  # fmt: skip
+def test_documents_that_name_other_files(source: str, text: str, target: str, convert: Convert, bait: Bait) -> None:
+    """Includes, metadata and raw code of the text formats read nothing and fetch nothing."""
+    file = text.format(bait=bait).encode()
+    assert not bait.taken(attempt(convert, file, source, target))
+
+
+def test_typst_in_markdown_does_not_run(convert: Convert) -> None:
+    """Raw code in a document is left out, not run; text that only looks like code is text."""
+    made = convert(b"before #(1+41)\n\n```{=typst}\n#(1+41)\n```\n\nafter\n", "md", "pdf")
+    text = pypdfium2.PdfDocument(made)[0].get_textpage().get_text_range()
+    assert "before #(1+41)" in text
+    assert "after" in text
+    assert "42" not in text
+
+
+def test_svg_that_names_other_files(convert: Convert, bait: Bait) -> None:
+    """Pictures, styles, fonts and entities from elsewhere are not drawn; the rest of the drawing is."""
+    svg = f"""<?xml version="1.0"?><?xml-stylesheet href="http://{bait.address}/a.css"?>
+    <!DOCTYPE svg [<!ENTITY known "known">]>
+    <svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="200" height="64">
+    <style>@import url(http://{bait.address}/b.css); @font-face {{ font-family: f; src: url(http://{bait.address}/c) }}
+    rect {{ fill: url(http://{bait.address}/d#e) }}</style>
+    <rect width="10" height="10" fill="blue" style="fill:blue"/>
+    <image href="{bait.secret}" width="64" height="64"/><image xlink:href="file://{bait.secret}" width="64" height="64"/>
+    <image href="http://{bait.address}/f.png" width="64" height="64"/>
+    <use href="file://{bait.secret}#x"/><use xlink:href="http://{bait.address}/g.svg#x"/>
+    <filter id="i"><feImage href="{bait.secret}"/></filter><rect x="100" width="64" height="64" filter="url(#i)"/>
+    <image width="64" height="64" href="data:image/svg+xml,&lt;svg xmlns='http://www.w3.org/2000/svg'&gt;&lt;image
+    href='{bait.secret}' width='64' height='64'/&gt;&lt;/svg&gt;"/><text y="60">&known;</text></svg>"""
+    made = convert(svg.encode(), "svg", "png")
+    assert not bait.taken(made)
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        b'<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg xmlns="http://www.w3.org/2000/svg"><text>&x;</text></svg>',
+        b"<!DOCTYPE svg ["
+        + b"".join(b'<!ENTITY l%d "%s">' % (n, b"&l%d;" % (n - 1) * 10 if n else b"lol" * 100) for n in range(9))
+        + b']><svg xmlns="http://www.w3.org/2000/svg"><text>&l8;</text></svg>',
+        b'<svg xmlns="http://www.w3.org/2000/svg">' + b"<g>" * 100_000,
+        b'<svg xmlns="http://www.w3.org/2000/svg">' + b"<g>" * 100_000 + b"</g>" * 100_000 + b"</svg>",
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="100000000" height="100000000"/>',
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="-1" height="0"/>',
+        b"<svg>not in its namespace</svg>",
+    ],
+    ids=["external entity", "entity bomb", "unclosed", "nested", "huge", "negative", "no namespace"],
+)
+def test_bad_svg(drawing: bytes, convert: Convert) -> None:
+    """Each fails with a sentence, in seconds."""
+    with pytest.raises(ConversionFailed):
+        convert(drawing, "svg", "png")
+
+
+def nested_tables(depth: int) -> str:
+    """Tables in tables, as WordprocessingML."""
+    return "<w:tbl><w:tr><w:tc>" * depth + "<w:p/>" + "</w:tc></w:tr></w:tbl>" * depth
+
+
+def test_docx_of_nested_tables(convert: Convert, docx: Callable[[str], bytes]) -> None:
+    """3,000 nested tables, which make a converter crash, cost the customer nothing but an error."""
+    with pytest.raises((ConversionFailed, Refusal)):
+        convert(docx(nested_tables(3_000)), "docx", "pdf")
+
+
+def test_docx_that_names_other_files(
+    convert: Convert, archive: Callable[..., bytes], docx: Callable[[str], bytes], bait: Bait
+) -> None:
+    """Linked pictures and templates of a Word file are not fetched, by either engine."""
+    plain = zipfile.ZipFile(BytesIO(docx("")))
+    members = {name: plain.read(name) for name in plain.namelist()}
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    drawing = "http://schemas.openxmlformats.org/drawingml/2006"
+    for target in (f"http://{bait.address}/a.png", f"file://{bait.secret}", str(bait.secret)):
+        for equation in ("", '<m:oMath xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"/>'):
+            members["word/_rels/document.xml.rels"] = (
+                '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+                f'<Relationship Id="r1" Type="{office}/image" Target="{target}" TargetMode="External"/>'
+                f'<Relationship Id="r2" Type="{office}/attachedTemplate" Target="{target}" TargetMode="External"/>'
+                "</Relationships>"
+            ).encode()
+            members["word/document.xml"] = (
+                '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '
+                f'xmlns:r="{office}" xmlns:a="{drawing}/main" xmlns:wp="{drawing}/wordprocessingDrawing" '
+                f'xmlns:pic="{drawing}/picture"><w:body><w:p><w:r><w:t>kept</w:t></w:r>{equation}<w:r><w:drawing>'
+                '<wp:inline><wp:extent cx="999999" cy="999999"/><a:graphic><a:graphicData><pic:pic><pic:blipFill>'
+                '<a:blip r:link="r1"/></pic:blipFill></pic:pic></a:graphicData></a:graphic></wp:inline></w:drawing>'
+                "</w:r></w:p></w:body></w:document>"
+            ).encode()
+            assert not bait.taken(attempt(convert, archive(members), "docx", "pdf"))
+
+
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://{bait.address}/a.ts\n#EXTINF:1,\nfile://{bait.secret}\n",
+    "concat": "ffconcat version 1.0\nfile {bait.secret}\nfile http://{bait.address}/b.mp4\n",
+    "dash": '<?xml version="1.0"?><MPD><Period><BaseURL>http://{bait.address}/</BaseURL></Period></MPD>',
+    "sdp": "v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
+}
+
+
+@pytest.mark.parametrize("playlist", PLAYLISTS)
+@pytest.mark.parametrize(
+    ("source", "disguise"),
+    [
+        ("mp4", b"\0\0\0\x18ftypisom\0\0\0\0isommp41"),
+        ("mov", b"\0\0\0\x08wide"),
+        ("mkv", b"\x1aE\xdf\xa3\x8bB\x82\x88matroska"),
+        ("avi", b"RIFF\xff\xff\0\0AVI "),
+        ("wav", b"RIFF\xff\xff\0\0WAVE"),
+        ("ogg", b"OggS"),
+        ("flac", b"fLaC"),
+        ("mp3", b"ID3\x03\0\0\0\0\0\0"),
+    ],
+)
+def test_playlists_in_disguise(playlist: str, source: str, disguise: bytes, convert: Convert, bait: Bait) -> None:
+    """A playlist is refused as any medium, and behind the right first bytes still opens nothing."""
+    text = PLAYLISTS[playlist].format(bait=bait).encode()
+    with pytest.raises(Refusal):
+        convert(text, source, "mp3" if source != "mp3" else "wav")
+    assert not bait.taken(attempt(convert, disguise + text, source, "mp3" if source != "mp3" else "wav"))
+
+
+def test_mov_that_refers_to_another_file(convert: Convert, movie: bytes, bait: Bait) -> None:
+    """QuickTime's data references (dref, alis, url) are not followed."""
+    url = f"http://{bait.address}/x\0".encode()
+    reference = struct.pack(">I4sI", 12 + len(url), b"url ", 0) + url
+    old = struct.pack(">I4sI", 12, b"url ", 1)
+    assert old in movie
+    assert not bait.taken(attempt(convert, movie.replace(old, reference), "mov", "mp3"))
+
+
+def test_png_whose_data_is_a_bomb(convert: Convert) -> None:
+    """A text chunk of 100 MB packed into 100 KB, and image data beyond the header's size, stay harmless."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    bomb = zlib.compress(bytes(100_000_000))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0))
+    for inner in (chunk(b"zTXt", b"Comment\0\0" + bomb), chunk(b"iCCP", b"profile\0\0" + bomb)):
+        file = b"\x89PNG\r\n\x1a\n" + header + inner + chunk(b"IDAT", bomb) + chunk(b"IEND", b"")
+        started = time.monotonic()
+        assert len(attempt(convert, file, "png", "webp")) < 10_000
+        assert time.monotonic() - started < 5
+
+
+def test_tiff_whose_later_page_is_huge(convert: Convert, encoded: Callable[..., bytes]) -> None:
+    """The pixel limit holds for each frame, not for the first alone."""
+    small, large = Image.new("1", (8, 8)), Image.new("1", (20_000, 20_000))
+    file = encoded(small, "TIFF", save_all=True, append_images=[large], compression="group4")
+    with pytest.raises(ConversionFailed) as caught:
+        convert(file, "tiff", "pdf")
+    assert caught.value.code == "too-many-pixels"
+
+
+def test_workbook_that_claims_a_huge_sheet(
+    convert: Convert, archive: Callable[..., bytes], samples: dict[str, bytes]
+) -> None:
+    """One value in the last cell of a sheet does not become seventeen thousand million commas."""
+    book = zipfile.ZipFile(BytesIO(samples["xlsx"]))
+    members = {name: book.read(name) for name in book.namelist()}
+    sheet = next(name for name in members if name.startswith("xl/worksheets/sheet1"))
+    members[sheet] = (
+        b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1"><c r="A1"><v>1</v>'
+        b'</c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
+    )
+    with pytest.raises(ConversionFailed):
+        convert(archive(members), "xlsx", "csv")
+
+
+def test_pdf_with_actions(convert: Convert, bait: Bait) -> None:
+    """Actions and scripts of a PDF do not run while it is drawn."""
+    objects = [
+        f"<</Type/Catalog/Pages 2 0 R/OpenAction<</S/URI/URI(http://{bait.address}/)>>"
+        f"/AA<</WC<</S/JavaScript/JS(app.launchURL('http://{bait.address}/'))>>>>>>",
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/AA<</O<</S/SubmitForm/F(http://{bait.address}/)>>>>>>",
+    ]
+    pdf = "%PDF-1.7\n" + "".join(f"{number} 0 obj\n{content}\nendobj\n" for number, content in enumerate(objects, 1))
+    assert not bait.taken(attempt(convert, (pdf + "trailer<</Root 1 0 R>>\n").encode(), "pdf", "png"))
+
+
+def test_recursive_and_enormous_pdf(convert: Convert) -> None:
+    """Pages that contain themselves, and a page the size of a country, end with an image or an error."""
+    for pages in ("<</Type/Pages/Kids[2 0 R]/Count 9>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>"):
+        pdf = (
+            f"%PDF-1.7\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n2 0 obj\n{pages}\nendobj\n"
+            "3 0 obj\n<</Type/Page/Parent 2 0 R/MediaBox[0 0 9e9 9e9]>>\nendobj\ntrailer<</Root 1 0 R>>\n"
+        )
+        attempt(convert, pdf.encode(), "pdf", "png")
+
+
+def test_a_result_that_grows_too_large(convert: Convert, movie: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A truncated result is never delivered: beyond the limit there is an error instead."""
+    monkeypatch.setattr("file_conversion.sandbox.MAX_RESULT_BYTES", 20_000)
+    with pytest.raises(ConversionFailed) as caught:
+        convert(movie, "mp4", "wav")
+    assert caught.value.code == "result-too-large"
+
+
+def test_a_job_that_needs_too_much_memory(
+    convert: Convert, encoded: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that does not fit the job's memory is an error that says so."""
+    monkeypatch.setitem(PAIRS, ("png", "bmp"), dataclasses.replace(PAIRS["png", "bmp"], memory_mib=150))
+    with pytest.raises(ConversionFailed) as caught:
+        convert(encoded(Image.new("RGB", (7_000, 7_000)), "PNG"), "png", "bmp")
+    assert caught.value.code == "too-much-memory"
