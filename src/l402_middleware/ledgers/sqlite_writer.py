@@ -1,7 +1,7 @@
 """One thread per process that commits to the SQLite ledger.
 
 A commit that survives a power cut waits for the disk, and costs the same for one step as for a hundred. So
-the writer takes all the steps that wait, and commits them together. Processes take turns by a lock file,
+the writer takes all the steps that wait, and commits them together. Processes take turns by lock files,
 because SQLite's own waiting is neither quick nor fair.
 """
 
@@ -113,21 +113,24 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        running = True
-        while running:
-            batch = []
-            operation = self.queue.get()
-            with suppress(Empty):
-                while operation is not None:
-                    batch.append(operation)
-                    if len(batch) == BATCH:
-                        break
-                    operation = self.queue.get_nowait()
-            running = operation is not None
-            if batch:
-                self._commit(batch)
-                _wake(batch)
+        while self._serve():
+            pass
         self._close()
+
+    def _serve(self) -> bool:
+        """Commit what waits; False after the last. Between batches no step is kept alive, nor a ledger by one."""
+        batch = []
+        operation = self.queue.get()
+        with suppress(Empty):
+            while operation is not None:
+                batch.append(operation)
+                if len(batch) == BATCH:
+                    break
+                operation = self.queue.get_nowait()
+        if batch:
+            self._commit(batch)
+            _wake(batch)
+        return operation is not None
 
     def _commit(self, batch: "list[Operation[Any]]") -> None:
         try:
@@ -151,7 +154,7 @@ class Writer:
     def _take_turn(self) -> "_Turn | nullcontext[None]":
         if sys.platform == "win32":
             return nullcontext()
-        self._turn = self._turn or _Turn(self._path + "-lock")
+        self._turn = self._turn or _Turn(self._path)
         return self._turn
 
     def _close(self) -> None:
@@ -184,48 +187,50 @@ def _finish(futures: list[asyncio.Future[None]]) -> None:
 
 
 class _Turn:
-    """Whose turn it is to write, among processes: byte 0 of the lock file is the turn, byte 1 the place next in line.
+    """Whose turn it is to write: one lock file is the turn, the other the place next in line.
 
-    Without the second, a busy process that has just given up the first takes it again before anyone wakes up.
-    The kernel drops both with the process. Within one process they exclude nobody, and SQLite's own lock does.
+    Without the second, a busy writer that has just given up the turn takes it again before anyone wakes up.
+    The kernel drops both with the process. SQLite's own lock still stands behind them.
     """
 
-    TURN, NEXT = 0, 1
-
     def __init__(self, path: str) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._turn = os.open(path + "-lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._next = os.open(path + "-next", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:
+            os.close(self._turn)
+            raise
 
     def close(self) -> None:
-        os.close(self._file)
+        os.close(self._turn)
+        os.close(self._next)
 
     def __enter__(self) -> None:
         deadline = time.monotonic() + LOCK_SECONDS
-        self._take(self.NEXT, deadline)
+        self._take(self._next, deadline)
         try:
-            self._take(self.TURN, deadline)
+            self._take(self._turn, deadline)
         finally:
-            self._give(self.NEXT)
+            fcntl.flock(self._next, fcntl.LOCK_UN)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._give(self.TURN)
+        fcntl.flock(self._turn, fcntl.LOCK_UN)
 
-    def _take(self, byte: int, deadline: float) -> None:
+    @staticmethod
+    def _take(file: int, deadline: float) -> None:
         pause = 0.0001
         while True:
             try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
-            except (BlockingIOError, PermissionError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise LedgerError(_TOO_LONG) from None
             else:
                 return
             time.sleep(pause)
             pause = min(2 * pause, 0.002)
-
-    def _give(self, byte: int) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, byte)
 
 
 _connecting = threading.Lock()

@@ -13,7 +13,7 @@ def ledger_from_url(url: str) -> Ledger:
     hold a password.
     """
     scheme, colon, rest = url.partition(":")
-    if scheme == "memory" and not rest:
+    if url == "memory:":
         return MemoryLedger()
     if scheme == "sqlite" and rest.startswith("///") and not set("?#").intersection(rest):
         return SQLiteLedger(rest.removeprefix("///"))
