@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import dropwhile
 
 from .errors import BadCredential
 
@@ -67,18 +68,23 @@ def _our_credentials(value: str) -> Iterable[str]:
     ours: list[str] | None = None
     for element in value.split(","):
         words = _WHITE_SPACE.split(element.strip(" \t"))
-        if len(words) == 1 and words[0].lower() not in SCHEMES:
+        # RFC 9110, section 5.6.1.2: empty list elements are ignored; folding an empty line makes one.
+        if words == [""]:
+            continue
+        if len(words) == 1 and not _is_our_scheme(words[0]):
             if ours is not None:
                 ours.append(words[0])
             continue
         if ours is not None:
             yield ",".join(ours)
-        is_ours = words[0].lower() in SCHEMES
-        while words and words[0].lower() in SCHEMES:
-            del words[0]
-        ours = [" ".join(words)] if is_ours else None
+        rest = list(dropwhile(_is_our_scheme, words))
+        ours = [" ".join(rest)] if len(rest) < len(words) else None
     if ours is not None:
         yield ",".join(ours)
+
+
+def _is_our_scheme(word: str) -> bool:
+    return word.lower() in SCHEMES
 
 
 def _credential(text: str) -> Credential:
