@@ -30,7 +30,7 @@ class KeyRing:
     def __init__(self, secret_keys: Iterable[str | bytes]) -> None:
         if isinstance(secret_keys, str | bytes):
             raise ConfigurationError("secret_keys must be a list of secrets, oldest first, not a single one")
-        ring = tuple(key.encode() if isinstance(key, str) else key for key in secret_keys)
+        ring = tuple(_octets(key, position) for position, key in enumerate(secret_keys, 1))
         if not ring:
             raise ConfigurationError("secret_keys is empty; `l402 keygen` makes a key")
         for position, key in enumerate(ring, 1):
@@ -60,3 +60,16 @@ class KeyRing:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a KeyRing is not pickled: its secrets would leave the process")
+
+
+def _octets(key: object, position: int) -> bytes:
+    if isinstance(key, bytes):
+        return key
+    if not isinstance(key, str):
+        raise ConfigurationError(f"secret key {position} must be text or bytes, not {type(key).__name__}")
+    try:
+        return key.encode()
+    except UnicodeEncodeError:
+        # Not chained: the codec's error carries the whole secret.
+        message = f"secret key {position} is not valid Unicode text; `l402 keygen` makes one"
+    raise ConfigurationError(message)
