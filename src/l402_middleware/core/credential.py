@@ -37,6 +37,9 @@ class Issuer:
         self._raw_location = service.encode()
         self._keys = keys.subkeys("macaroon")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("an Issuer is not pickled: its keys would leave the process")
+
     def issue(self, payment_hash: bytes, token_id: bytes, terms: Terms) -> str:
         """A token for the payment: a macaroon in V2 binary, in standard base64 with padding."""
         raw = macaroon.mint(
