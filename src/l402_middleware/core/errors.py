@@ -72,7 +72,11 @@ class Refusal(L402Error):
         self.status = status
         self.code = code
         self.title = title
-        super().__init__(title)
+        # All three, because an exception is unpickled from its arguments, and a price may be computed in a process pool.
+        super().__init__(status, code, title)
+
+    def __str__(self) -> str:
+        return self.title
 
 
 class InvalidInvoice(L402Error):
