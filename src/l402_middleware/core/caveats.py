@@ -62,7 +62,15 @@ class Caveats:
         self._rejects_unknown = unknown == "reject"
 
     def write(self, terms: Terms) -> list[str]:
-        """The caveats of a new macaroon."""
+        """The caveats of a new macaroon.
+
+        Raises `ConfigurationError` where `valid_until` is a time that `read` refuses: nobody is to pay for that.
+        """
+        if not _UNIX_SECONDS.fullmatch(str(terms.valid_until)):
+            raise ConfigurationError(
+                f"a credential can not be valid until {terms.valid_until}: it must be whole unix seconds below 10**15; "
+                "lower valid_for, or look at the expiry of the provider's invoices"
+            )
         uses = "*" if terms.uses is None else terms.uses
         return [
             f"services={self._tier}",
