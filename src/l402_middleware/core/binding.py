@@ -5,7 +5,8 @@ from functools import lru_cache
 from hashlib import sha256
 
 
-@lru_cache(maxsize=4096)
+# Small, because an endpoint may hold a path, and a path may have 64 KiB.
+@lru_cache(maxsize=256)
 def endpoint_digest(endpoint: str) -> str:
     """128 bits of SHA-256 over "METHOD /full/route/template", as text for a caveat."""
     return _text(sha256(endpoint.encode("utf-8", "surrogateescape")).digest()[:16])
