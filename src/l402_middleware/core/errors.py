@@ -72,7 +72,7 @@ class Refusal(L402Error):
         self.status = status
         self.code = code
         self.title = title
-        # All three, because an exception is unpickled from its arguments, and a price may be computed in a process pool.
+        # All three: an exception is unpickled from its arguments, and a price may be computed in a process pool.
         super().__init__(status, code, title)
 
     def __str__(self) -> str:
