@@ -6,6 +6,7 @@ from .paywall.delivery import Payment
 from .paywall.offer import Offer
 from .paywall.paywall import Paywall
 from .paywall.request import RequestView
+from .paywall.settings import paywall_from_settings
 
 __all__ = [
     "BadCredential",
@@ -20,5 +21,6 @@ __all__ = [
     "Refusal",
     "RequestView",
     "msats",
+    "paywall_from_settings",
     "sats",
 ]

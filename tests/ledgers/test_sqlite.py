@@ -21,7 +21,7 @@ import pytest
 
 from l402_middleware.core.errors import ConfigurationError, LedgerError
 from l402_middleware.ledgers import SQLiteLedger, sqlite_writer
-from l402_middleware.ledgers.ledger import Answer, Busy, Claim, Held, Spent
+from l402_middleware.ledgers.ledger import Busy, Claim, Held, Spent
 from l402_middleware.testing.ledger_contract import ANSWER, LEASE, LIFE, LedgerContract, claim, settle
 
 pytestmark = [
@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
 ]
 
-LARGE = Answer(200, (), bytes(1 << 20))
+LARGE = bytes(1 << 20)
 
 
 @pytest.fixture

@@ -17,8 +17,10 @@ class Claim:
     """One use of one payment, asked for by one request.
 
     `hold_id` is 16 fresh random bytes that name this attempt; `uses` is what the payment bought;
-    `request` is the digest of the request. Times are unix seconds: after `forget_at` the
-    credential can no longer be valid, with a margin for clocks, and the ledger may forget it.
+    `request` is the digest of the request. Times are unix seconds, and a ledger has no clock but these:
+    after `forget_at` no credential of this payment can be valid, however its holder narrowed the one at
+    hand, with a margin for clocks that move back; then the ledger may forget the payment. Of several
+    claims on a payment the first one's `uses` and the latest `forget_at` count.
     """
 
     payment_hash: bytes
@@ -30,15 +32,6 @@ class Claim:
     now: float
     lease_until: float
     forget_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A finished answer, kept so that a client who lost the connection can have it again."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
-    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +51,14 @@ class Spent:
     """Every use has been delivered, and there is no answer to give again to this request."""
 
 
-Outcome: TypeAlias = Held | Busy | Spent | Answer
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Every use has been delivered, and this request's answer was kept: it, byte for byte as it was settled."""
+
+    answer: bytes = field(repr=False)
+
+
+Outcome: TypeAlias = Held | Busy | Spent | Kept
 
 
 class Ledger(Protocol):
@@ -71,7 +71,7 @@ class Ledger(Protocol):
     def hold(self, claim: Claim) -> Step[Outcome]:
         """Hold one use until `claim.lease_until`.
 
-        Holds whose lease has ended by `claim.now` count as released. `Answer` is the outcome where all
+        Holds whose lease has ended by `claim.now` count as released. `Kept` is the outcome where all
         uses are settled, an answer was kept, its time is not over, and it was given to the same
         `claim.request`.
         """
@@ -80,7 +80,7 @@ class Ledger(Protocol):
         """Move the end of a lease; False where the hold is no longer there."""
 
     def settle(
-        self, payment_hash: bytes, hold_id: bytes, now: float, answer: Answer | None, replay_until: float
+        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
     ) -> Step[bool]:
         """Turn a hold into a delivery, and keep `answer` (if any) until `replay_until`, in one step.
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Step
-from .ledger import Answer, Busy, Claim, Held, Outcome, Spent
+from .ledger import Busy, Claim, Held, Kept, Outcome, Spent
 
 T = TypeVar("T")
 
@@ -23,8 +23,8 @@ class _Hold:
 
 
 @dataclass(slots=True)
-class _Kept:
-    answer: Answer
+class _KeptAnswer:
+    answer: bytes
     request: bytes
     replay_until: float
 
@@ -35,7 +35,7 @@ class _Payment:
     forget_at: float
     settled: int = 0
     holds: dict[bytes, _Hold] = field(default_factory=dict)
-    kept: _Kept | None = None
+    kept: _KeptAnswer | None = None
 
 
 class _Immediate(Step[T]):
@@ -80,7 +80,7 @@ class MemoryLedger:
         return _Immediate(self._renew, payment_hash, hold_id, lease_until)
 
     def settle(
-        self, payment_hash: bytes, hold_id: bytes, now: float, answer: Answer | None, replay_until: float
+        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
     ) -> Step[bool]:
         return _Immediate(self._settle, payment_hash, hold_id, answer, replay_until)
 
@@ -117,7 +117,7 @@ class MemoryLedger:
             return Busy()
         kept = payment.kept
         if kept is not None and kept.request == claim.request and claim.now < kept.replay_until:
-            return kept.answer
+            return Kept(kept.answer)
         return Spent()
 
     def _renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> bool:
@@ -128,7 +128,7 @@ class MemoryLedger:
             payment.holds[hold_id].lease_until = lease_until
             return True
 
-    def _settle(self, payment_hash: bytes, hold_id: bytes, answer: Answer | None, replay_until: float) -> bool:
+    def _settle(self, payment_hash: bytes, hold_id: bytes, answer: bytes | None, replay_until: float) -> bool:
         with self._locked():
             payment = self._payments.get(payment_hash)
             hold = payment.holds.pop(hold_id, None) if payment is not None else None
@@ -136,7 +136,7 @@ class MemoryLedger:
                 return False
             payment.settled += 1
             if answer is not None:
-                payment.kept = _Kept(answer, hold.request, replay_until)
+                payment.kept = _KeptAnswer(answer, hold.request, replay_until)
                 heappush(self._due, (replay_until, payment_hash))
             return True
 

@@ -1,7 +1,6 @@
 """The ledger for several processes on one machine: one SQLite file."""
 
 import atexit
-import json
 import os
 import sqlite3
 import threading
@@ -10,7 +9,7 @@ from weakref import WeakSet
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Step
-from .ledger import Answer, Busy, Claim, Held, Outcome, Spent
+from .ledger import Busy, Claim, Held, Kept, Outcome, Spent
 from .sqlite_writer import Operation, Writer
 
 T = TypeVar("T")
@@ -42,9 +41,7 @@ MIGRATIONS = (
             payment_hash BLOB PRIMARY KEY,
             request BLOB NOT NULL,
             replay_until REAL NOT NULL,
-            status INTEGER NOT NULL,
-            headers TEXT NOT NULL,
-            body BLOB NOT NULL
+            answer BLOB NOT NULL
         )""",
         "CREATE INDEX answers_replay_until ON answers (replay_until)",
         "CREATE TABLE keys (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -80,7 +77,7 @@ class SQLiteLedger:
         return Operation(self._submit, lambda db: _renew(db, payment_hash, hold_id, lease_until))
 
     def settle(
-        self, payment_hash: bytes, hold_id: bytes, now: float, answer: Answer | None, replay_until: float
+        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
     ) -> Step[bool]:
         return Operation(self._submit, lambda db: _settle(db, (payment_hash, hold_id), now, answer, replay_until), now)
 
@@ -103,7 +100,12 @@ class SQLiteLedger:
     def _submit(self, operation: Operation[T]) -> None:
         with self._mutex:
             if self._writer is None:
-                self._writer = Writer(self._path, _migrate, _prune)
+                try:
+                    self._writer = Writer(self._path, _migrate, _prune)
+                except RuntimeError as error:
+                    raise LedgerError(
+                        f"ledger {self._path}: its thread can not start ({error}); raise the limit of threads"
+                    ) from None
             self._writer.queue.put(operation)
 
     def _stop_writer(self) -> None:
@@ -202,10 +204,10 @@ def _hold(db: sqlite3.Connection, claim: Claim) -> Outcome:
     if settled < uses:
         return Busy()
     answer = db.execute(
-        "SELECT status, headers, body FROM answers WHERE payment_hash = ? AND request = ? AND replay_until > ?",
+        "SELECT answer FROM answers WHERE payment_hash = ? AND request = ? AND replay_until > ?",
         (claim.payment_hash, claim.request, claim.now),
     ).fetchone()
-    return Spent() if answer is None else Answer(answer[0], _headers(answer[1]), answer[2])
+    return Spent() if answer is None else Kept(answer[0])
 
 
 def _renew(db: sqlite3.Connection, payment_hash: bytes, hold_id: bytes, lease_until: float) -> bool:
@@ -220,15 +222,14 @@ def _settle(
     db: sqlite3.Connection,
     hold: tuple[bytes, bytes],
     now: float,
-    answer: Answer | None,
+    answer: bytes | None,
     replay_until: float,
 ) -> bool:
     if answer is not None:
-        headers = json.dumps([[name.decode("latin-1"), value.decode("latin-1")] for name, value in answer.headers])
         db.execute(
-            "INSERT OR REPLACE INTO answers (payment_hash, request, replay_until, status, headers, body)"
-            " SELECT payment_hash, request, ?, ?, ?, ? FROM holds WHERE payment_hash = ? AND hold_id = ?",
-            (replay_until, answer.status, headers, answer.body, *hold),
+            "INSERT OR REPLACE INTO answers (payment_hash, request, replay_until, answer)"
+            " SELECT payment_hash, request, ?, ? FROM holds WHERE payment_hash = ? AND hold_id = ?",
+            (replay_until, answer, *hold),
         )
     if not _drop(db, *hold):
         return False
@@ -249,10 +250,6 @@ def _keep_key(db: sqlite3.Connection, candidate: str) -> str:
     db.execute("INSERT OR IGNORE INTO keys (name, value) VALUES ('secret', ?)", (candidate,))
     (key,) = db.execute("SELECT value FROM keys WHERE name = 'secret'").fetchone()
     return str(key)
-
-
-def _headers(stored: str) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in json.loads(stored))
 
 
 def _prune(db: sqlite3.Connection, now: float, most: int) -> None:

@@ -249,6 +249,8 @@ def _connect(path: str, migrate: Callable[[sqlite3.Connection], None]) -> sqlite
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        # A batch of large answers would leave a journal as large behind for ever.
+        db.execute("PRAGMA journal_size_limit = 16777216")
     except BaseException:
         db.close()
         raise

@@ -16,7 +16,7 @@ from ..core.errors import BadCredential, ConfigurationError, LedgerError, Provid
 from ..core.keys import KeyRing, generate_key
 from ..flow import Call, Flow, do
 from ..ledgers import MemoryLedger, ledger_from_url
-from ..ledgers.ledger import Busy, Claim, Held, Ledger, Spent
+from ..ledgers.ledger import Busy, Claim, Held, Kept, Ledger, Spent
 from ..providers.devnode import DevNode
 from ..providers.provider import InvoiceRequest, Provider
 from .delivery import Delivery, Payment, Replay
@@ -180,7 +180,11 @@ class Paywall:
                 return None
             case Spent():
                 raise BadCredential("already-used")
-        response, body_digest = unpack(outcome.body)
+            case Kept(answer):
+                return (yield from self._again(request, offer, answer))
+
+    def _again(self, request: RequestView, offer: Offer, answer: bytes) -> Flow[Response]:
+        response, body_digest = unpack(answer)
         if body_digest is not None and body_digest != (yield from self._body_digest(request, offer)):
             raise BadCredential("already-used")
         return response

@@ -34,7 +34,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from l402_middleware.flow import Step
-from l402_middleware.ledgers.ledger import Answer, Busy, Claim, Held, Ledger, Outcome, Spent
+from l402_middleware.ledgers.ledger import Busy, Claim, Held, Kept, Ledger, Outcome, Spent
 
 T = TypeVar("T")
 
@@ -44,11 +44,7 @@ REPLAY = 600.0
 
 BACKENDS = ["asyncio", *(["trio"] if find_spec("trio") else [])]
 
-ANSWER = Answer(
-    200,
-    ((b"content-type", b"text/plain"), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=\xe9")),
-    bytes(range(256)),
-)
+ANSWER = bytes(range(256))
 
 
 class Take(Protocol):
@@ -72,7 +68,7 @@ def claim(now: float, *, uses: int = 1, like: Claim | None = None, request: byte
     )
 
 
-def settle(ledger: Ledger, held: Claim, answer: Answer | None = None, *, after: float = 1.0) -> Step[bool]:
+def settle(ledger: Ledger, held: Claim, answer: bytes | None = None, *, after: float = 1.0) -> Step[bool]:
     """Settle a hold `after` seconds from its claim, and keep the answer for `REPLAY` seconds from then."""
     now = held.now + after
     return ledger.settle(held.payment_hash, held.hold_id, now, answer, now + REPLAY)
@@ -228,8 +224,8 @@ class LedgerContract:
     @pytest.mark.parametrize(
         ("after", "request_digest", "expected"),
         [
-            (1.0, b"\x01" * 32, ANSWER),
-            (REPLAY, b"\x01" * 32, ANSWER),
+            (1.0, b"\x01" * 32, Kept(ANSWER)),
+            (REPLAY, b"\x01" * 32, Kept(ANSWER)),
             (REPLAY + 1, b"\x01" * 32, Spent()),
             (REPLAY + 100, b"\x01" * 32, Spent()),
             (1.0, b"\x02" * 32, Spent()),
@@ -239,7 +235,7 @@ class LedgerContract:
     def test_an_answer_is_given_again_to_the_same_request_for_a_time(
         self, ledger: Ledger, take: Take, after: float, request_digest: bytes, expected: Outcome
     ) -> None:
-        """Cases 45 and 54: status, headers and body come back whole, only to that request, only until then."""
+        """Cases 45 and 54: the answer comes back whole, only to that request, only until then."""
         held = claim(time.time())
         assert take(ledger.hold(held)) == Held(0)
         assert take(settle(ledger, held, ANSWER)) is True
@@ -254,15 +250,15 @@ class LedgerContract:
         held = claim(now)
         assert take(ledger.hold(held)) == Held(0)
         assert take(settle(ledger, held, ANSWER)) is True
-        assert take(another.hold(claim(now + 2, like=held))) == ANSWER
+        assert take(another.hold(claim(now + 2, like=held))) == Kept(ANSWER)
 
     @pytest.mark.parametrize("size", [0, 1, 1 << 20])
     def test_a_kept_answer_may_be_large(self, ledger: Ledger, take: Take, now: float, size: int) -> None:
-        """Case 54: bodies of nothing, of one byte and of 1 MiB come back byte for byte."""
-        held, answer = claim(now), Answer(204, (), os.urandom(size))
+        """Case 54: answers of nothing, of one byte and of 1 MiB come back byte for byte."""
+        held, answer = claim(now), os.urandom(size)
         assert take(ledger.hold(held)) == Held(0)
         assert take(settle(ledger, held, answer)) is True
-        assert take(ledger.hold(claim(now + 2, like=held))) == answer
+        assert take(ledger.hold(claim(now + 2, like=held))) == Kept(answer)
 
     def test_an_answer_belongs_to_the_request_of_its_hold(self, ledger: Ledger, take: Take, now: float) -> None:
         """Case 54: the answer of the attempt that was delivered is kept, not for an earlier attempt's request."""
@@ -273,7 +269,7 @@ class LedgerContract:
         assert take(ledger.hold(delivered)) == Held(0)
         assert take(settle(ledger, delivered, ANSWER)) is True
         assert take(ledger.hold(claim(now, like=failed, request=b"\x02" * 32))) == Spent()
-        assert take(ledger.hold(claim(now, like=failed))) == ANSWER
+        assert take(ledger.hold(claim(now, like=failed))) == Kept(ANSWER)
 
     def test_a_running_request_is_busy_for_its_own_repetition(self, ledger: Ledger, take: Take, now: float) -> None:
         """Case 54: the same request again while the first one runs is busy, never a second delivery."""
@@ -432,7 +428,7 @@ class _Payment:
     leases: dict[bytes, float] = field(default_factory=dict)
     ended: set[bytes] = field(default_factory=set)
     requests: dict[bytes, bytes] = field(default_factory=dict)
-    kept: tuple[Answer, bytes, float] | None = None
+    kept: tuple[bytes, bytes, float] | None = None
 
     def certain(self) -> int:
         """Deliveries, and holds that nothing but their holder can end."""
@@ -478,7 +474,7 @@ class _Histories(RuleBasedStateMachine):
             assert outcome == Busy()
         elif known.kept and known.kept[1] == request and self.now < known.kept[2]:
             # A kept answer whose time was once over may be gone, should the clock go back.
-            assert outcome == known.kept[0] or (outcome == Spent() and self.latest >= known.kept[2])
+            assert outcome == Kept(known.kept[0]) or (outcome == Spent() and self.latest >= known.kept[2])
         else:
             assert outcome == Spent()
 
@@ -490,17 +486,16 @@ class _Histories(RuleBasedStateMachine):
         if renewed:
             known.leases[hold_id] = self.now + seconds
 
-    @rule(payment=PAYMENTS, which=HOLDS, body=st.none() | st.binary(max_size=8))
-    def settle(self, payment: int, which: int, body: bytes | None) -> None:
+    @rule(payment=PAYMENTS, which=HOLDS, answer=st.none() | st.binary(max_size=8))
+    def settle(self, payment: int, which: int, answer: bytes | None) -> None:
         known, hold_id = self.pick(payment, which)
-        answer = None if body is None else Answer(200, ((b"x", b"y"),), body)
         until = self.now + REPLAY
         settled = self.store.settle(known.first.payment_hash, hold_id, self.now, answer, until).block()
         self.follow(known, hold_id, there=settled)
         if settled:
             del known.leases[hold_id]
             known.settled += 1
-            if answer:
+            if answer is not None:
                 known.kept = (answer, known.requests[hold_id], until)
 
     @rule(payment=PAYMENTS, which=HOLDS)
