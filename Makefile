@@ -1,25 +1,30 @@
 PYTHON ?= python3
 BIN = .venv/bin
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: demo test lint docs clean
 
-demo: .venv/installed
+demo: .venv/demo
 	L402_DEV=1 PYTHONPATH=examples $(BIN)/python -m file_conversion
 
-test: .venv/installed
+test: .venv/test
 	$(BIN)/python -m pytest
 
-lint: .venv/installed
+lint: .venv/lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-docs: .venv/installed
-	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+docs: .venv/docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 
-.venv/installed: pyproject.toml Makefile
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group develop
+	$(PIP) install --upgrade 'pip>=25.1'
+
+.venv/demo .venv/test .venv/lint .venv/docs: .venv/bin/python pyproject.toml
+	$(PIP) install --editable '.[starlette,fastapi,flask,dev,testing]' --group $(@F)
 	touch $@
 
 clean:
