@@ -90,7 +90,9 @@ def _landlock(folder: Path, runs_programs: bool) -> None:
     ruleset = _checked(_libc.syscall(_LANDLOCK_CREATE_RULESET, handled, ctypes.c_size_t(len(handled)), 0))
     read = _READ | (_EXECUTE if runs_programs else 0)
     allowed = {
-        **dict.fromkeys((sys.prefix, sys.base_prefix, str(Path(__file__).parent)), read),
+        **dict.fromkeys((sys.prefix, sys.base_prefix), read),
+        # not the whole of this folder: an operator's data may be in it
+        **{str(Path(__file__).with_name(name)): _READ for name in ("engines", "fonts")},
         **dict.fromkeys(("/lib", "/lib64", "/usr/lib", "/usr/lib64"), read),
         "/etc/ld.so.cache": _READ_FILE,
         "/dev/urandom": _READ_FILE,

@@ -14,6 +14,7 @@ from l402_middleware import Refusal
 from .catalogue import MIB
 
 MAX_PIXELS = 50_000_000
+MAX_JPEG_SEGMENTS = 2_000
 MAX_ARCHIVE_ENTRIES = 4_000
 MAX_DIRECTORY_BYTES = MIB
 MAX_UNPACKED_BYTES = 200 * MIB
@@ -71,7 +72,7 @@ def _gif(file: bytes) -> tuple[int, int]:
 def _jpg(file: bytes) -> tuple[int, int]:
     _expect(file.startswith(b"\xff\xd8\xff"))
     at = 2
-    while True:
+    for _ in range(MAX_JPEG_SEGMENTS):
         _expect(file[at] == 0xFF)
         marker = file[at + 1]
         if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD7:  # fill bytes and markers without a length
@@ -84,6 +85,7 @@ def _jpg(file: bytes) -> tuple[int, int]:
             (length,) = struct.unpack_from(">H", file, at + 2)
             _expect(length >= 2)
             at += 2 + length
+    raise _Mismatch
 
 
 def _webp(file: bytes) -> tuple[int, int]:

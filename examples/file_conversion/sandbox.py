@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,14 @@ class Sandbox:
             finally:
                 job.remove()
 
+    def sweep(self) -> None:
+        """Delete what jobs of a killed server left behind an hour ago. For the start, and now and then."""
+        long_ago = time.time() - 3600
+        for left in Path(self._folder or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            with suppress(FileNotFoundError):
+                if left.stat(follow_symlinks=False).st_mtime < long_ago:
+                    shutil.rmtree(left, ignore_errors=True)
+
 
 async def _verdict(job: "_Job") -> bytes:
     with anyio.CancelScope(shield=True):  # cancelled in here, nobody would know which process to kill
@@ -152,7 +161,7 @@ class _Job:
 
     def __init__(self, order: Order, parent: Path | None) -> None:
         engine = order.engine
-        self.folder = Path(tempfile.mkdtemp(prefix="conversion-", dir=parent)).resolve()
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)).resolve()
         self.seconds = engine.seconds
         self.command = [
             sys.executable,
@@ -169,7 +178,11 @@ class _Job:
         self._pair = order.source, order.target
         self._made = self.folder / f"made.{order.target}"
         self.said = open(self.folder / "said", "w+b", buffering=0)  # noqa: SIM115 - closed by remove()
-        (self.folder / f"given.{order.source}").write_bytes(order.file)
+        try:
+            (self.folder / f"given.{order.source}").write_bytes(order.file)
+        except OSError:  # a full disk is no reason to leave a customer's file on it
+            self.remove()
+            raise
 
     def result(self, verdict: bytes) -> Converted:
         word = verdict.decode("ascii", "replace") or "crashed"
@@ -188,6 +201,7 @@ class _Job:
 
 
 _WORKER = Path(__file__).with_name("worker.py")
+_PREFIX = "l402-conversion-"
 
 
 def _read_regular(path: Path) -> bytes:

@@ -1,12 +1,10 @@
-"""What the conversion tests share: real files to convert, and a listener that notices every connection."""
+"""What the conversion tests share: real files, and the way to convert them."""
 
 import base64
 import json
-import socket
 import subprocess
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -47,41 +45,6 @@ def convert(
     return lambda file, source, target: (
         sandbox.convert_blocking(Order.from_json(json_body(file, source, target))).content
     )
-
-
-class Listener:
-    """Accepts every connection on a loopback port and counts them."""
-
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._socket.settimeout(0.05)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._accept)
-        self._thread.start()
-        self.connections = 0
-        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
-
-    def _accept(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._socket.accept()[0].close()
-            except TimeoutError:
-                continue
-            self.connections += 1
-
-    def stop(self) -> None:
-        """Stop listening."""
-        self._stopping.set()
-        self._thread.join()
-        self._socket.close()
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    """A listener that hostile files name; whatever connects to it has fetched something."""
-    started = Listener()
-    yield started
-    started.stop()
 
 
 @pytest.fixture(scope="session")

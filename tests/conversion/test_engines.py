@@ -17,9 +17,11 @@ from file_conversion.inspection import CHECKS, inspect
 from file_conversion.sandbox import ConversionFailed
 from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image, ImageChops, ImageStat
-from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
+from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE  # type: ignore[import-untyped,unused-ignore]
 
 Convert = Callable[[bytes, str, str], bytes]
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("pair", sorted(PAIRS), ids=" to ".join)
@@ -226,7 +228,7 @@ def test_animation_is_kept(convert: Convert, encoded: Callable[..., bytes]) -> N
         durations.append(made.info["duration"])
         colours.append(made.convert("RGB").getpixel((16, 16)))
     assert durations == [80, 120, 200]
-    assert difference(Image.new("RGB", (1, 1), colours[2]), Image.new("RGB", (1, 1), "blue")) < 20  # type: ignore[arg-type]
+    assert difference(Image.new("RGB", (1, 1), colours[2]), Image.new("RGB", (1, 1), "blue")) < 20
     assert convert(gif, "gif", "png").count(b"fcTL") == 0, "a PNG is the first frame"
 
 

@@ -1,12 +1,14 @@
 """Strangers' files: refused or harmless, with a listener that would notice a fetch, in a sandbox and without one."""
 
 import dataclasses
+import socket
 import struct
+import threading
 import time
 import zipfile
 import zlib
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from PIL import Image
 from l402_middleware import Refusal
 
 Convert = Callable[[bytes, str, str], bytes]
+
+pytestmark = pytest.mark.slow
 
 
 SECRET_COLOUR = (1, 250, 3)
@@ -58,18 +62,37 @@ def shows_secret(image: Image.Image) -> bool:
 
 
 class Bait:
-    """What hostile files name: a listener's address, and a file that is text and picture at once."""
+    """What hostile files name: a loopback address that counts connections, and a file, text and picture at once."""
 
-    def __init__(self, listener: Listener, secret: Path) -> None:
+    def __init__(self, secret: Path) -> None:
         Image.new("RGB", (64, 64), SECRET_COLOUR).save(secret)
         secret.write_bytes(secret.read_bytes() + b"root:secret-content:0")
-        self._listener = listener
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.settimeout(0.05)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+        self.connections = 0
         self.secret = secret
-        self.address = bait.address
+        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._listening.accept()[0].close()
+            except TimeoutError:
+                continue
+            self.connections += 1
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self._stopping.set()
+        self._thread.join()
+        self._listening.close()
 
     def taken(self, made: bytes) -> bool:
         """Whether anything was fetched, or the secret's words, bytes or colour are in the result."""
-        if self._listener.connections:
+        if self.connections:
             return True
         if made.startswith(b"%PDF"):
             document = pypdfium2.PdfDocument(made)
@@ -82,47 +105,93 @@ class Bait:
         if made.startswith(b"PK"):
             with zipfile.ZipFile(BytesIO(made)) as members:
                 made = b"".join(members.read(name) for name in members.namelist())
-        return b"secret-content" in made or b64encode(self.secret.read_bytes())[:60] in made
+        content = self.secret.read_bytes()
+        return b"secret-content" in made or b64encode(content)[:60] in made or content[:60].hex().encode() in made
 
 
 @pytest.fixture
-def bait(listener: Listener, tmp_path: Path) -> Bait:
-    """A listener and a secret that no conversion may touch."""
-    return Bait(listener, tmp_path / "secret.png")
+def bait(tmp_path: Path) -> Iterator[Bait]:
+    """An address and a file that no conversion may touch."""
+    laid = Bait(tmp_path / "secret.png")
+    yield laid
+    laid.stop()
+
+
+def page_that_names(secret: Path, address: str) -> str:
+    """HTML that includes a file and an address in every way it knows."""
+    return f"""<html><head><base href="file:///"><link rel="stylesheet" href="http://{address}/a.css">
+    <link rel="stylesheet" href="{secret}"><style>@import url(http://{address}/b.css);</style>
+    <script src="http://{address}/c.js"></script><meta http-equiv="refresh" content="0;url=file://{secret}"></head>
+    <body><p>kept</p><img src="{secret}"><img src="file://{secret}"><img src="http://{address}/d.png">
+    <img src="//{address}/e.png"><iframe src="{secret}"></iframe><iframe src="http://{address}/f"></iframe>
+    <object data="{secret}"></object><embed src="{secret}">
+    <video src="http://{address}/g" poster="{secret}"></video>
+    </body></html>"""
 
 
 @pytest.mark.parametrize("target", ["pdf", "docx", "odt", "epub", "rtf", "md", "txt"])
-def test_html_that_names_other_files(target: str, convert: Convert, bait: Bait) -> None:
-    """A page that includes files and addresses in every way HTML knows gets none of them."""
-    page = f"""<html><head><base href="file:///"><link rel="stylesheet" href="http://{bait.address}/a.css">
-    <link rel="stylesheet" href="{bait.secret}"><style>@import url(http://{bait.address}/b.css);</style>
-    <script src="http://{bait.address}/c.js"></script><meta http-equiv="refresh" content="0;url=file://{bait.secret}"></head>
-    <body><p>kept</p><img src="{bait.secret}"><img src="file://{bait.secret}"><img src="http://{bait.address}/d.png">
-    <img src="//{bait.address}/e.png"><iframe src="{bait.secret}"></iframe><iframe src="http://{bait.address}/f"></iframe>
-    <object data="{bait.secret}"></object><embed src="{bait.secret}"><video src="http://{bait.address}/g" poster="{bait.secret}"></video>
-    </body></html>"""
-    made = convert(page.encode(), "html", target)
-    assert made
+@pytest.mark.parametrize("source", ["html", "epub"])
+def test_html_that_names_other_files(
+    source: str, target: str, convert: Convert, bait: Bait, archive: Callable[..., bytes]
+) -> None:
+    """Nothing that a page names is read or fetched, also not as a chapter of a book; its text is there."""
+    file = page = page_that_names(bait.secret, bait.address).encode()
+    if source == "epub":
+        file = archive(
+            {
+                "mimetype": "application/epub+zip",
+                "META-INF/container.xml": '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container">'
+                "<rootfiles>"
+                '<rootfile full-path="book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>',
+                "book.opf": '<package xmlns="http://www.idpf.org/2007/opf" version="3.0"><metadata/><manifest>'
+                '<item id="a" href="a.xhtml" media-type="application/xhtml+xml"/>'
+                f'<item id="b" href="../../../../../../../..{bait.secret}" media-type="image/png"/>'
+                '</manifest><spine><itemref idref="a"/></spine></package>',
+                "a.xhtml": page,
+            }
+        )
+    if (source, target) in PAIRS:
+        made = convert(file, source, target)
+        assert made
+        assert not bait.taken(made)
+
+
+def test_markdown_with_such_html(convert: Convert, bait: Bait) -> None:
+    """HTML inside Markdown stays what it was: nothing is embedded in its place."""
+    page = page_that_names(bait.secret, bait.address)
+    made = convert(page.encode(), "md", "html")
+    assert b"kept" in made
     assert not bait.taken(made)
+
+
+def test_svg_inside_a_document(convert: Convert, bait: Bait) -> None:
+    """A drawing in a document's picture opens no file either."""
+    drawing = f"""<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"><rect width="9" height="9" fill="red"/>
+    <image href="{bait.secret}" width="64" height="64"/><image href="http://{bait.address}/a.png" width="9" height="9"/>
+    </svg>"""
+    uri = "data:image/svg+xml;base64," + b64encode(drawing.encode()).decode()
+    for target in ("pdf", "docx", "html"):
+        assert not bait.taken(convert(f"![kept]({uri})\n".encode(), "md", target))
 
 
 @pytest.mark.parametrize("target", ["pdf", "html", "docx"])
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("md", "![a]({bait.secret})\n\n![b](http://{bait.address}/b.png)\n\n```{{=typst}}\n#read(\"{bait.secret}\")\n```\n"),
-        ("md", "---\nheader-includes: |\n  ```{{=typst}}\n  #read(\"{bait.secret}\")\n  ```\ntitle: kept\n---\n\ntext\n"),
-        ("md", "---\nmainfont: 'x\"); #read(\"{bait.secret}\"); #let y = (\"'\nlang: 'e\", #read(\"{bait.secret}\")'\n---\n\ntext\n"),
-        ("md", "---\nbibliography: {bait.secret}\ncss: http://{bait.address}/a.css\ntemplate: {bait.secret}\n---\n\n[@key]\n"),
-        ("md", "#import \"@preview/example:0.1.0\": add\n\n`#read(\"{bait.secret}\")`{{=typst}}\n"),
-        ("rst", ".. include:: {bait.secret}\n\n.. raw:: typst\n   :file: {bait.secret}\n\n.. image:: http://{bait.address}/a.png\n\n"
-                ".. csv-table::\n   :url: http://{bait.address}/t.csv\n\n.. literalinclude:: {bait.secret}\n"),
+        ("md", "![a]({secret})\n\n![b](http://{address}/b.png)\n\n```{{=typst}}\n#read(\"{secret}\")\n```\n"),
+        ("md", "---\nheader-includes: |\n  ```{{=typst}}\n  #read(\"{secret}\")\n  ```\ntitle: kept\n---\n\ntext\n"),
+        ("md", "---\nmainfont: '\"); #read(\"{secret}\"); #let y = (\"'\nlang: 'e\", #read(\"{secret}\")'\n---\n\nt\n"),
+        ("md", "---\nbibliography: {secret}\ncss: http://{address}/a.css\ntemplate: {secret}\n---\n\n[@key]\n"),
+        ("md", "#import \"@preview/example:0.1.0\": add\n\n`#read(\"{secret}\")`{{=typst}}\n"),
+        ("rst", ".. include:: {secret}\n\n.. raw:: typst\n   :file: {secret}\n\n.. literalinclude:: {secret}\n"),
+        ("rst", ".. raw:: typst\n\n   #read(\"{secret}\")\n   #import \"@preview/example:0.1.0\": add\n"),
+        ("rst", ".. image:: http://{address}/a.png\n\n.. csv-table::\n   :url: http://{address}/t.csv\n"),
     ],
-    ids=["raw typst", "header", "template code", "metadata", "packages", "directives"],
+    ids=["raw typst", "header", "template code", "metadata", "packages", "includes", "raw rst", "addresses"],
 )  # fmt: skip
 def test_documents_that_name_other_files(source: str, text: str, target: str, convert: Convert, bait: Bait) -> None:
     """Includes, metadata and raw code of the text formats read nothing and fetch nothing."""
-    file = text.format(bait=bait).encode()
+    file = text.format(secret=bait.secret, address=bait.address).encode()
     assert not bait.taken(attempt(convert, file, source, target))
 
 
@@ -137,18 +206,19 @@ def test_typst_in_markdown_does_not_run(convert: Convert) -> None:
 
 def test_svg_that_names_other_files(convert: Convert, bait: Bait) -> None:
     """Pictures, styles, fonts and entities from elsewhere are not drawn; the rest of the drawing is."""
-    svg = f"""<?xml version="1.0"?><?xml-stylesheet href="http://{bait.address}/a.css"?>
+    secret, address = bait.secret, bait.address
+    svg = f"""<?xml version="1.0"?><?xml-stylesheet href="http://{address}/a.css"?>
     <!DOCTYPE svg [<!ENTITY known "known">]>
     <svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="200" height="64">
-    <style>@import url(http://{bait.address}/b.css); @font-face {{ font-family: f; src: url(http://{bait.address}/c) }}
-    rect {{ fill: url(http://{bait.address}/d#e) }}</style>
+    <style>@import url(http://{address}/b.css);
+    @font-face {{ font-family: f; src: url(http://{address}/c) }} rect {{ fill: url(http://{address}/d#e) }}</style>
     <rect width="10" height="10" fill="blue" style="fill:blue"/>
-    <image href="{bait.secret}" width="64" height="64"/><image xlink:href="file://{bait.secret}" width="64" height="64"/>
-    <image href="http://{bait.address}/f.png" width="64" height="64"/>
-    <use href="file://{bait.secret}#x"/><use xlink:href="http://{bait.address}/g.svg#x"/>
-    <filter id="i"><feImage href="{bait.secret}"/></filter><rect x="100" width="64" height="64" filter="url(#i)"/>
+    <image href="{secret}" width="64" height="64"/><image xlink:href="file://{secret}" width="64" height="64"/>
+    <image href="http://{address}/f.png" width="64" height="64"/>
+    <use href="file://{secret}#x"/><use xlink:href="http://{address}/g.svg#x"/>
+    <filter id="i"><feImage href="{secret}"/></filter><rect x="100" width="64" height="64" filter="url(#i)"/>
     <image width="64" height="64" href="data:image/svg+xml,&lt;svg xmlns='http://www.w3.org/2000/svg'&gt;&lt;image
-    href='{bait.secret}' width='64' height='64'/&gt;&lt;/svg&gt;"/><text y="60">&known;</text></svg>"""
+    href='{secret}' width='64' height='64'/&gt;&lt;/svg&gt;"/><text y="60">&known;</text></svg>"""
     made = convert(svg.encode(), "svg", "png")
     assert not bait.taken(made)
 
@@ -193,7 +263,8 @@ def test_docx_that_names_other_files(
     members = {name: plain.read(name) for name in plain.namelist()}
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     drawing = "http://schemas.openxmlformats.org/drawingml/2006"
-    for target in (f"http://{bait.address}/a.png", f"file://{bait.secret}", str(bait.secret)):
+    secret, address = bait.secret, bait.address
+    for target in (f"http://{address}/a.png", f"file://{secret}", str(secret)):
         for equation in ("", '<m:oMath xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"/>'):
             members["word/_rels/document.xml.rels"] = (
                 '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
@@ -213,9 +284,9 @@ def test_docx_that_names_other_files(
 
 
 PLAYLISTS = {
-    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://{bait.address}/a.ts\n#EXTINF:1,\nfile://{bait.secret}\n",
-    "concat": "ffconcat version 1.0\nfile {bait.secret}\nfile http://{bait.address}/b.mp4\n",
-    "dash": '<?xml version="1.0"?><MPD><Period><BaseURL>http://{bait.address}/</BaseURL></Period></MPD>',
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://{address}/a.ts\n#EXTINF:1,\nfile://{secret}\n",
+    "concat": "ffconcat version 1.0\nfile {secret}\nfile http://{address}/b.mp4\n",
+    "dash": '<?xml version="1.0"?><MPD><Period><BaseURL>http://{address}/</BaseURL></Period></MPD>',
     "sdp": "v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
 }
 
@@ -236,7 +307,7 @@ PLAYLISTS = {
 )
 def test_playlists_in_disguise(playlist: str, source: str, disguise: bytes, convert: Convert, bait: Bait) -> None:
     """A playlist is refused as any medium, and behind the right first bytes still opens nothing."""
-    text = PLAYLISTS[playlist].format(bait=bait).encode()
+    text = PLAYLISTS[playlist].format(secret=bait.secret, address=bait.address).encode()
     with pytest.raises(Refusal):
         convert(text, source, "mp3" if source != "mp3" else "wav")
     assert not bait.taken(attempt(convert, disguise + text, source, "mp3" if source != "mp3" else "wav"))
@@ -283,8 +354,9 @@ def test_workbook_that_claims_a_huge_sheet(
     members = {name: book.read(name) for name in book.namelist()}
     sheet = next(name for name in members if name.startswith("xl/worksheets/sheet1"))
     members[sheet] = (
-        b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1"><c r="A1"><v>1</v>'
-        b'</c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
+        b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+        b'<row r="1"><c r="A1"><v>1</v></c></row>'
+        b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
     )
     with pytest.raises(ConversionFailed):
         convert(archive(members), "xlsx", "csv")
@@ -292,12 +364,13 @@ def test_workbook_that_claims_a_huge_sheet(
 
 def test_pdf_with_actions(convert: Convert, bait: Bait) -> None:
     """Actions and scripts of a PDF do not run while it is drawn."""
-    objects = [
-        f"<</Type/Catalog/Pages 2 0 R/OpenAction<</S/URI/URI(http://{bait.address}/)>>"
-        f"/AA<</WC<</S/JavaScript/JS(app.launchURL('http://{bait.address}/'))>>>>>>",
+    url = f"http://{bait.address}/"
+    script = f"<</S/JavaScript/JS(app.launchURL('{url}'))>>"
+    objects = (
+        f"<</Type/Catalog/Pages 2 0 R/OpenAction<</S/URI/URI({url})>>/AA<</WC {script}>>>>",
         "<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/AA<</O<</S/SubmitForm/F(http://{bait.address}/)>>>>>>",
-    ]
+        f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/AA<</O<</S/SubmitForm/F({url})>>>>>>",
+    )
     pdf = "%PDF-1.7\n" + "".join(f"{number} 0 obj\n{content}\nendobj\n" for number, content in enumerate(objects, 1))
     assert not bait.taken(attempt(convert, (pdf + "trailer<</Root 1 0 R>>\n").encode(), "pdf", "png"))
 

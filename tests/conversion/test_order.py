@@ -69,6 +69,7 @@ def test_good_bodies(body: bytes) -> None:
         (b"[" * 100_000, 400, "not-json"),
         (b'{"file": ' + b"9" * 5_000 + b"}", 400, "not-json"),
         (b"[]", 400, "not-an-object"),
+        (b"[" + b"[]," * 4_000_000 + b"[]]", 400, "too-many-members"),
         (b"null", 400, "not-an-object"),
         (b"{}", 400, "missing-member"),
         (json.dumps({k: v for k, v in MEMBERS.items() if k != "file_name"}).encode(), 400, "missing-member"),
@@ -252,6 +253,7 @@ def test_archive_with_a_password(archive: Callable[..., bytes]) -> None:
         (b"RIFF\0\0\0\0WAVE", "avi"),
         (b"\x1aE\xdf\xa3\x42\x82\x84webm", "mkv"),
         (b"<html></html>", "svg"),
+        (b"\xff\xd8" + b"\xff\xe0\0\x02" * 2_000_000, "jpg"),
     ],
 )
 def test_polyglots_and_other_types(file: bytes, claimed: str) -> None:

@@ -17,6 +17,8 @@ from file_conversion.catalogue import PAIRS
 from file_conversion.order import Order
 from file_conversion.sandbox import ConversionFailed, Converted, Sandbox
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(sandbox.__file__).parents[1]
 
 linux = pytest.mark.skipif(bool(confinement.missing()), reason=f"this kernel lacks {confinement.missing()}")
@@ -151,6 +153,17 @@ def test_what_a_successful_job_leaves_running_dies(
     worker(HANGS.replace("time.sleep(60)", "open('made.html', 'w').write('x'); os.write(1, b'done')"))
     assert run(order) == Converted(b"x", "html")
     assert gone(noted(jobs.parent))
+
+
+def test_sweep_deletes_what_a_killed_server_left(jobs: Path) -> None:
+    """Folders of jobs go after an hour; fresh ones and those of others stay."""
+    for name in ("l402-conversion-old", "l402-conversion-new", "another"):
+        (jobs / name).mkdir()
+        (jobs / name / "given.docx").touch()
+    for name in ("l402-conversion-old", "another"):
+        os.utime(jobs / name, (0, 0))
+    Sandbox(folder=jobs).sweep()
+    assert {left.name for left in jobs.iterdir()} == {"l402-conversion-new", "another"}
 
 
 @pytest.mark.anyio

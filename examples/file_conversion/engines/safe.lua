@@ -9,11 +9,9 @@ function Meta(meta)
   return { title = meta.title, author = meta.author, date = meta.date }
 end
 
--- Pictures that came with the document. A reference to any other file or address would stop Typst; its text stays.
-local drawable = {
-  ["image/png"] = "png", ["image/jpeg"] = "jpg", ["image/gif"] = "gif", ["image/webp"] = "webp",
-  ["image/svg+xml"] = "svg",
-}
+-- Pictures that came with the document. A reference to any other file or address would stop Typst, and so would an
+-- SVG that holds one; their text stays.
+local drawable = { ["image/png"] = "png", ["image/jpeg"] = "jpg", ["image/gif"] = "gif", ["image/webp"] = "webp" }
 
 function Image(image)
   local kind, content = pandoc.mediabag.lookup(image.src)

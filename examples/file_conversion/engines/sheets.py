@@ -87,12 +87,12 @@ def _to_xlsx(rows: Iterator[Sequence[Cell]], made: Path) -> None:
     for row in rows:
         cells = []
         for value in row:
-            if not isinstance(value, str):
-                cells.append(WriteOnlyCell(sheet, value))
-                continue
             cell = WriteOnlyCell(sheet)
-            cell.value = ILLEGAL_CHARACTERS_RE.sub("", value)[:32_767]
-            cell.data_type = "s"  # openpyxl has just taken a text that begins with "=" for a formula
+            if isinstance(value, str):
+                cell.value = ILLEGAL_CHARACTERS_RE.sub("", value)[:32_767]
+                cell.data_type = "s"  # openpyxl has just taken a text that begins with "=" for a formula
+            else:
+                cell.value = value
             cells.append(cell)
         sheet.append(cells)
     workbook.save(made)
