@@ -1,5 +1,6 @@
 """LNbits: invoices from one of its wallets, over its REST API (LNbits 1.x, `/api/v1/payments`)."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +14,9 @@ from .provider import CreatedInvoice, Exchange, InvoiceRequest
 class LNbits:
     """A wallet of an LNbits server.
 
-    `url` is the server's address; `invoice_key` the wallet's Invoice/read key, which can make invoices but
-    not spend (the Admin key would do, and is not needed). LNbits makes fractional amounts silently wrong, so prices are
-    rounded up to whole sats.
+    `url` is the server's address, without a query or a password; `invoice_key` the wallet's Invoice/read key, which can
+    make invoices but not spend (the Admin key would do, and is not needed). LNbits makes fractional amounts silently
+    wrong, so prices are rounded up to whole sats. Raises `ConfigurationError` for what is no address, or can be no key.
     """
 
     url: str
@@ -24,12 +25,13 @@ class LNbits:
     granularity_msat: int = field(default=1000, init=False)
 
     def __post_init__(self) -> None:
-        parsed = httpx2.URL(self.url)
-        if parsed.scheme not in ("http", "https") or not parsed.host:
+        if not _is_address(self.url):
             raise ConfigurationError("LNbits: url must be the server's address, such as https://lnbits.example")
-        if not self.invoice_key:
+        # Anything else makes no header, and would fail at the first request instead of here.
+        if not isinstance(self.invoice_key, str) or not re.fullmatch("[!-~]+", self.invoice_key):
             raise ConfigurationError(
-                "LNbits: invoice_key is empty; copy the wallet's Invoice/read key from its API page"
+                "LNbits: invoice_key is empty, or has spaces, line ends or other characters that no key has; copy the "
+                "wallet's Invoice/read key from its API page"
             )
 
     def create_invoice(self, request: InvoiceRequest) -> Exchange[CreatedInvoice]:
@@ -54,6 +56,15 @@ class LNbits:
         if answer.status_code != 201:
             raise ProviderError("rejected", f"LNbits made no invoice (HTTP {answer.status_code})")
         return _invoice(answer)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, TypeError):
+        return False
+    is_bare = not (parsed.query or parsed.fragment or parsed.userinfo)
+    return parsed.scheme in ("http", "https") and bool(parsed.host) and is_bare
 
 
 def _invoice(answer: httpx2.Response) -> CreatedInvoice:

@@ -125,5 +125,8 @@ def _failures(request: httpx2.Request) -> Generator[None]:
                 raise ProviderError("tls", f"the TLS certificate of {host} was not accepted: {cause.reason}") from None
             cause = cause.__cause__ or cause.__context__
         raise ProviderError("unreachable", f"{host} can not be reached; is it running, and is its URL right?") from None
+    except UnicodeError:
+        # So the resolver refuses a label of more than 63 characters, and an empty one.
+        raise ProviderError("unreachable", f"{host} is no host name; is its URL right?") from None
     except (httpx2.TransportError, httpx2.DecodingError) as error:
         raise ProviderError("bad-answer", f"{host} broke off its answer ({type(error).__name__})") from None
