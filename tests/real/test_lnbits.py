@@ -19,14 +19,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from l402_middleware import Msat, Offer, Paywall, ProviderError, RequestView, msats, sats
+from l402_middleware import ConfigurationError, Msat, Offer, Paywall, ProviderError, RequestView, msats, sats
 from l402_middleware.core.invoice import Invoice, decode
 from l402_middleware.flow import Flow, adrive, drive
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.invoicing import Invoicing
 from l402_middleware.paywall.response import Response
-from l402_middleware.providers.lnbits import LNbits
-from l402_middleware.providers.provider import InvoiceRequest
+from l402_middleware.providers import InvoiceRequest, LNbits
 from l402_middleware.starlette import L402Middleware, l402_required
 
 from .lab import LNbitsServer, unused_address
@@ -179,6 +178,37 @@ def test_a_wrong_key_is_named_as_such_and_told_to_nobody(
     assert "check the wallet's Invoice/read key" in caplog.text
     is_silent = key not in caplog.text + repr(decision.headers) + decision.body.decode()
     assert is_silent
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "setting"),
+    [
+        ("https://lnbits.example", "", "invoice_key"),
+        ("https://lnbits.example", "5ec4e7\n", "invoice_key"),
+        ("https://lnbits.example", "clé", "invoice_key"),
+        ("https://lnbits.example", None, "invoice_key"),
+        ("lnbits.example", "5ec4e7", "url"),
+        ("127.0.0.1:5000", "5ec4e7", "url"),
+        ("http://[::1", "5ec4e7", "url"),
+        ("https://exämple..com", "5ec4e7", "url"),
+        ("https://lnbits.example/?wallet=1", "5ec4e7", "url"),
+        ("https://user:5ec4e7@lnbits.example", "5ec4e7", "url"),
+        (None, "5ec4e7", "url"),
+    ],
+)
+def test_a_setting_that_can_not_work_is_refused_at_start_up(url: Any, key: Any, setting: str) -> None:
+    """The error names the setting, and does not repeat what may be a secret."""
+    with pytest.raises(ConfigurationError, match=f"^LNbits: {setting} ") as caught:
+        LNbits(url, invoice_key=key)
+    assert "5ec4e7" not in str(caught.value)
+
+
+def test_a_name_that_is_none_is_unreachable(run: Run[Any]) -> None:
+    """A host name that the resolver refuses to look up is the provider's fault like any other, not a crash."""
+    invoicing = Invoicing(LNbits(f"http://{'a' * 64}.example", invoice_key="key"), None)
+    with pytest.raises(ProviderError, match="is its URL right") as caught:
+        run(invoicing, invoicing.create(InvoiceRequest(sats(1), "memo", 600), time.time()))
+    assert caught.value.kind == "unreachable"
 
 
 def test_a_dead_port_is_unreachable(run: Run[Any]) -> None:
