@@ -4,9 +4,11 @@ import sys
 import time
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from random import Random
 from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -175,10 +177,10 @@ def test_refuses_by_length_before_any_decoding(monkeypatch: pytest.MonkeyPatch, 
         parse_authorization([f"L402 {TOKEN}".encode()])
 
 
-FRAGMENTS = st.sampled_from(
-    [b"L402", b"LSAT", b"l402", b" ", b"\t", b",", b":", b"=", b'"', b"\0", b"\r\n", b"Bearer", b"Basic"]
-    + [STANDARD.encode(), URL_SAFE.encode(), HEX.encode(), TOKEN.encode(), b"\xff", "é".encode()]
-)
+FRAGMENTS = st.sampled_from([
+    b"L402", b"LSAT", b"l402", b" ", b"\t", b",", b":", b"=", b'"', b"\0", b"\r\n", b"Bearer", b"Basic", b"\xff",
+    STANDARD.encode(), URL_SAFE.encode(), HEX.encode(), TOKEN.encode(), "\u00e9".encode(),
+])  # fmt: skip
 ANY_FIELD = st.binary(max_size=200) | st.lists(FRAGMENTS | st.binary(max_size=3), max_size=30).map(b"".join)
 
 
@@ -189,13 +191,12 @@ def test_any_bytes_give_credentials_or_bad_credential(fields: list[bytes]) -> No
     """Case 14: whatever the bytes, well-formed credentials come back, or `BadCredential`, and nothing else."""
     try:
         credentials = parse_authorization(fields)
-    except BadCredential as error:
-        assert error.code == "malformed-credential"
-    else:
-        for credential in credentials:
-            assert len(credential.preimage) == 32
-            assert credential.macaroons
-            assert all(credential.macaroons)
+    except BadCredential:
+        return
+    for credential in credentials:
+        assert len(credential.preimage) == 32
+        assert credential.macaroons
+        assert all(credential.macaroons)
 
 
 @given(
@@ -221,10 +222,9 @@ def test_reads_back_what_was_written(
     """Any credentials among any others, in several lines or folded into one, come back whole and in order."""
     fields: list[tuple[str, Credential | None]] = [(other, None) for other in others]
     for scheme, macaroons, preimage, padded in sent:
-        texts = [
-            b64encode(raw).decode() if padded else urlsafe_b64encode(raw).decode().rstrip("=") for raw in macaroons
-        ]
-        fields.append((f"{scheme} {','.join(texts)}:{preimage.hex()}", Credential(tuple(macaroons), preimage)))
+        texts = [b64encode(raw) if padded else urlsafe_b64encode(raw).rstrip(b"=") for raw in macaroons]
+        text = f"{scheme} {b','.join(texts).decode()}:{preimage.hex()}"
+        fields.append((text, Credential(tuple(macaroons), preimage)))
     random.shuffle(fields)
     lines = [text for text, _ in fields]
     values = [", ".join(lines)] if folded else lines
@@ -242,7 +242,7 @@ def lines_run(function: Callable[[], object]) -> int:
     """How many lines of Python a call runs."""
     count = 0
 
-    def trace(frame: FrameType, event: str, argument: object) -> object:
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal count
         count += event == "line"
         return trace
@@ -258,10 +258,8 @@ def lines_run(function: Callable[[], object]) -> int:
 
 def attempt(field: bytes) -> None:
     """Parse, whatever comes of it."""
-    try:
+    with suppress(BadCredential):
         parse_authorization([field])
-    except BadCredential:
-        pass
 
 
 def hostile(unit: bytes, size: int) -> bytes:
