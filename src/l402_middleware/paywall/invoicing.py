@@ -2,13 +2,15 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, cast
 
 from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
 from ..core.invoice import Invoice, decode
 from ..flow import Call, Flow, do
-from ..providers.provider import CreatedInvoice, InvoiceRequest, Provider
+from ..providers.provider import CreatedInvoice, Exchange, InvoiceRequest, Provider, SettlementCheck
 from ..providers.transport import Transport
+
+T = TypeVar("T")
 
 InvoiceFunction: TypeAlias = Callable[[InvoiceRequest], str | Awaitable[str]]
 
@@ -23,8 +25,9 @@ class Invoicing:
     and says nothing of its network: give that as `network`.
     """
 
-    def __init__(self, provider: Provider | InvoiceFunction, network: str | None) -> None:
+    def __init__(self, provider: Provider | InvoiceFunction, network: str | None, *, verify_settlement: bool) -> None:
         self._transport = Transport()
+        self._settlement_check: SettlementCheck | None = None
         self._create: Callable[[InvoiceRequest], Flow[CreatedInvoice]]
         if not callable(provider):
             if not hasattr(provider, "create_invoice"):
@@ -34,10 +37,17 @@ class Invoicing:
             if network is not None:
                 raise ConfigurationError("network is the provider's own setting; give it to the provider")
             self.network, self.granularity_msat = provider.network, provider.granularity_msat
-            self._create = partial(self._exchange, provider)
+            self._create = lambda request: self._exchange(provider.create_invoice(request))
+            if hasattr(provider, "is_settled"):
+                self._settlement_check = cast(SettlementCheck, provider)
         else:
             self.network, self.granularity_msat = network or "bitcoin", 1000
             self._create = partial(self._call, provider)
+        if verify_settlement and self._settlement_check is None:
+            raise ConfigurationError(
+                f"verify_settlement=True needs a provider that can say whether a payment was received; "
+                f"{type(provider).__name__} has no is_settled()"
+            )
 
     def create(self, request: InvoiceRequest, now: float) -> Flow[Invoice]:
         """The invoice that was asked for. Raises `ProviderError` where there is none, or another one came."""
@@ -58,6 +68,11 @@ class Invoicing:
             return invoice
         raise ProviderError("wrong-invoice", f"the provider's invoice {fault}")
 
+    def is_settled(self, payment_hash: bytes) -> Flow[bool]:
+        """Whether the backend has received the payment. Raises `ProviderError` where it can not be asked."""
+        assert self._settlement_check is not None
+        return (yield from self._exchange(self._settlement_check.is_settled(payment_hash)))
+
     def close(self) -> None:
         """Close the connections of blocking drivers."""
         self._transport.close()
@@ -66,8 +81,7 @@ class Invoicing:
         """Close the connections of the running event loop."""
         await self._transport.aclose()
 
-    def _exchange(self, provider: Provider, request: InvoiceRequest) -> Flow[CreatedInvoice]:
-        exchange = provider.create_invoice(request)
+    def _exchange(self, exchange: Exchange[T]) -> Flow[T]:
         try:
             question = next(exchange)
             while True:
@@ -78,8 +92,7 @@ class Invoicing:
                 else:
                     question = exchange.send(answer)
         except StopIteration as end:
-            created: CreatedInvoice = end.value
-            return created
+            return cast(T, end.value)
 
     def _call(self, function: InvoiceFunction, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         try:

@@ -57,6 +57,23 @@ class LNbits:
             raise ProviderError("rejected", f"LNbits made no invoice (HTTP {answer.status_code})")
         return _invoice(answer)
 
+    def is_settled(self, payment_hash: bytes) -> Exchange[bool]:
+        """`GET /api/v1/payments/{hash}`: whether LNbits has received this payment; one it does not know, it has not."""
+        answer = yield httpx2.Request(
+            "GET",
+            f"{self.url.rstrip('/')}/api/v1/payments/{payment_hash.hex()}",
+            headers={"X-Api-Key": self.invoice_key},
+        )
+        if answer.status_code == 404:
+            return False
+        try:
+            paid: Any = answer.json()["paid"] if answer.status_code == 200 else None
+        except (ValueError, TypeError, KeyError, RecursionError):
+            paid = None
+        if not isinstance(paid, bool):
+            raise ProviderError("bad-answer", f"LNbits did not say whether it was paid (HTTP {answer.status_code})")
+        return paid
+
 
 def _is_address(url: str) -> bool:
     try:

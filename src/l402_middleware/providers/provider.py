@@ -57,3 +57,13 @@ class Provider(Protocol):
 
         Raises `ProviderError` for an answer that holds none.
         """
+
+
+class SettlementCheck(Protocol):
+    """A provider that can also say whether a payment was received; `verify_settlement=True` needs one."""
+
+    def is_settled(self, payment_hash: bytes) -> Exchange[bool]:
+        """Yield HTTP requests, and return whether the payment of that hash (32 bytes) has arrived for good.
+
+        Raises `ProviderError` for an answer that does not say.
+        """
