@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 from ..core.money import Msat
 from ..flow import Flow
@@ -31,6 +32,10 @@ class Replay:
     max_bytes: int
 
 
+# How long, in seconds, an answer that its client did not wait for may go on for the sake of its copy.
+STAY: Final = 60.0
+
+
 class Delivery:
     """An admitted request and its answer.
 
@@ -51,6 +56,11 @@ class Delivery:
         self._request_body = sha256() if replay else None
         self._request_body_is_whole = False
 
+    @property
+    def stays(self) -> bool:
+        """Whether a client that leaves now will find the whole answer when it comes back, if the handler may go on."""
+        return self._copy is not None and self._hold is not None and self._head is not None
+
     def read(self, piece: bytes, more: bool) -> None:
         """Note a piece of the request's body that goes to the handler."""
         if self._request_body is not None:
@@ -61,6 +71,9 @@ class Delivery:
         """Note the answer's head, and give the headers to send with it."""
         headers = personal(headers)
         self._head = (status, headers)
+        # A stream of events has no end that a client could come back for.
+        if any(name.lower() == b"content-type" and b"text/event-stream" in value.lower() for name, value in headers):
+            self.forgo_copy()
         return headers
 
     def take(self, piece: bytes) -> None:
