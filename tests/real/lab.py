@@ -4,6 +4,7 @@ Nothing here goes into the interpreter that runs the tests. Deleting `.lab/` is 
 """
 
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -29,8 +30,12 @@ LAB = Path(__file__).parents[2] / ".lab"
 _LNBITS = ("lnbits==1.6.2", "bitstring<5")
 _LNBITS_PYTHONS = ((3, 10), (3, 11), (3, 12))
 
+_CLIENTS = Path(__file__).with_name("clients")
+_PYTHON_CLIENTS = ("l402-requests==0.9.0", "bolthub==0.7.0")
+
 _INSTALL_SECONDS = 900
 _START_SECONDS = 120
+_CLIENT_SECONDS = 60
 
 # `uvicorn --fd` would take the socket for a Unix one, and hide the peer's address from the application.
 _SERVE_ON_DESCRIPTOR = """
@@ -183,6 +188,41 @@ def lnbits_server(folder: Path) -> Generator[LNbitsServer]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def python_clients(job: Any, home: Path) -> Any:
+    """What `clients/python_clients.py` makes of a job."""
+    python = virtualenv("python-clients", sys.executable, _PYTHON_CLIENTS)
+    return _do(job, home, str(python), str(_CLIENTS / "python_clients.py"))
+
+
+def node_clients(job: Any) -> Any:
+    """What `clients/lightning_tools.mjs` makes of a job."""
+    node, npm = program("node"), program("npm")
+
+    def install(folder: Path) -> None:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(_CLIENTS / name, folder)
+        command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
+
+    folder = installed("node-clients", (_CLIENTS / "package-lock.json").read_text(), install)
+    return _do(job, folder, node, str(_CLIENTS / "lightning_tools.mjs"))
+
+
+def _do(job: Any, folder: Path, *arguments: str) -> Any:
+    done = subprocess.run(
+        arguments,
+        cwd=folder,
+        # A proxy or a wallet that the developer has configured must not be found.
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        timeout=_CLIENT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def _set_up(url: str, folder: Path) -> LNbitsServer:
