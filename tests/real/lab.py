@@ -31,7 +31,7 @@ _LNBITS = ("lnbits==1.6.2", "bitstring<5")
 _LNBITS_PYTHONS = ((3, 10), (3, 11), (3, 12))
 
 _CLIENTS = Path(__file__).with_name("clients")
-_PYTHON_CLIENTS = ("l402-requests==0.9.0", "bolthub==0.7.0")
+_PYTHON_CLIENTS = ("l402-requests==0.9.0", "bolthub==0.7.0", "l402kit==1.10.1")
 
 _INSTALL_SECONDS = 900
 _START_SECONDS = 120
