@@ -15,14 +15,18 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import httpx2
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
+
+# Takes the job that a script in `clients/` describes, and gives what it made of it.
+Client: TypeAlias = Callable[[Any], Any]
 
 LAB = Path(__file__).parents[2] / ".lab"
 
@@ -86,7 +90,7 @@ def virtualenv(name: str, python: str, requirements: tuple[str, ...]) -> Path:
 
 
 def command(*arguments: str, folder: Path | None = None) -> None:
-    """Run one step of an installation; where it fails, the running test is skipped with its last line."""
+    """Run one step of an installation; where it fails, the running test is skipped with the error's first line."""
     try:
         done = subprocess.run(
             arguments,
@@ -97,11 +101,12 @@ def command(*arguments: str, folder: Path | None = None) -> None:
             timeout=_INSTALL_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        skip_or_fail(f"{arguments[0]} could not be run: {type(error).__name__}")
+    except (OSError, subprocess.TimeoutExpired) as failure:
+        skip_or_fail(f"{' '.join(arguments)} did not end: {type(failure).__name__}")
     if done.returncode:
-        last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-1:]
-        skip_or_fail(f"{' '.join(arguments)} ended with {done.returncode}: {''.join(last)}")
+        lines = (done.stdout + done.stderr).splitlines()
+        error = next((line for line in lines if "err" in line.lower()), "it printed no error")
+        skip_or_fail(f"{' '.join(arguments)} ended with {done.returncode}: {error}")
 
 
 @contextmanager
@@ -190,14 +195,14 @@ def lnbits_server(folder: Path) -> Generator[LNbitsServer]:
             process.wait()
 
 
-def python_clients(job: Any, home: Path) -> Any:
-    """What `clients/python_clients.py` makes of a job."""
+def python_clients(folder: Path) -> Client:
+    """Does jobs with `clients/python_clients.py`, which runs in `folder`."""
     python = virtualenv("python-clients", sys.executable, _PYTHON_CLIENTS)
-    return _do(job, home, str(python), str(_CLIENTS / "python_clients.py"))
+    return partial(_do, folder, str(python), str(_CLIENTS / "python_clients.py"))
 
 
-def node_clients(job: Any) -> Any:
-    """What `clients/lightning_tools.mjs` makes of a job."""
+def node_clients() -> Client:
+    """Does jobs with `clients/lightning_tools.mjs`."""
     node, npm = program("node"), program("npm")
 
     def install(folder: Path) -> None:
@@ -206,12 +211,12 @@ def node_clients(job: Any) -> Any:
         command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
 
     folder = installed("node-clients", (_CLIENTS / "package-lock.json").read_text(), install)
-    return _do(job, folder, node, str(_CLIENTS / "lightning_tools.mjs"))
+    return partial(_do, folder, node, str(_CLIENTS / "lightning_tools.mjs"))
 
 
-def _do(job: Any, folder: Path, *arguments: str) -> Any:
+def _do(folder: Path, interpreter: str, script: str, job: Any) -> Any:
     done = subprocess.run(
-        arguments,
+        [interpreter, script],
         cwd=folder,
         # A proxy or a wallet that the developer has configured must not be found.
         env={"PATH": os.environ["PATH"], "HOME": str(folder)},

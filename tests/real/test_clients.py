@@ -19,7 +19,7 @@ from l402_middleware import Paywall, RequestView
 from l402_middleware.providers import DevNode
 from l402_middleware.starlette import L402Middleware, l402_required
 
-from .lab import node_clients, python_clients
+from .lab import Client
 
 pytestmark = pytest.mark.slow
 
@@ -101,8 +101,9 @@ def client(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def send(client: str, shop: Shop, tmp_path: Path) -> Callable[..., Receipt]:
+def send(client: str, shop: Shop, request: pytest.FixtureRequest) -> Callable[..., Receipt]:
     """Send requests, (method, path, JSON body or None), one after the other with one instance of the client."""
+    do: Client = request.getfixturevalue("node_clients" if client in NODE_CLIENTS else "python_clients")
 
     def send(*requests: tuple[str, str, Any]) -> Receipt:
         job = {
@@ -113,7 +114,7 @@ def send(client: str, shop: Shop, tmp_path: Path) -> Callable[..., Receipt]:
                 for method, path, body in requests
             ],
         }
-        result = node_clients(job) if client in NODE_CLIENTS else python_clients(job, tmp_path)
+        result = do(job)
         answers = [(answer["status"], json.loads(answer["body"])) for answer in result["answers"]]
         return Receipt(answers, result["payments"], result["spent_sats"])
 
