@@ -7,13 +7,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Route
 
-from l402_middleware import Paywall, Refusal
+from l402_middleware import Paywall
 from l402_middleware.starlette import L402Middleware, l402_required
 
 from .catalogue import MAX_BODY_BYTES, description
 from .order import Order
-from .sandbox import ConversionFailed
-from .shop import PATH, Shop, paywall_from_environment, problem
+from .shop import PATH, PROBLEM_TYPE, PROBLEMS, Shop, paywall_from_environment, problem
 
 
 def create_app(shop: Shop | None = None, paywall: Paywall | None = None) -> Starlette:
@@ -25,18 +24,19 @@ def create_app(shop: Shop | None = None, paywall: Paywall | None = None) -> Star
 
     @l402_required(price=shop.price, max_body=MAX_BODY_BYTES, memo="file conversion")
     async def convert(request: Request) -> JSONResponse:
+        address = shop.address(request.headers.get("host"))
         order = await run_in_threadpool(Order.from_json, await request.body())
         converted = await shop.sandbox.convert(order)
-        return JSONResponse(await run_in_threadpool(shop.result, order, converted, request.headers.get("host")))
+        return JSONResponse(await run_in_threadpool(shop.result, order, converted, address))
 
     async def download(request: Request) -> FileResponse:
-        file = shop.links.get(
-            request.path_params["identity"],
-            request.path_params["name"],
-            request.query_params.get("exp", ""),
-            request.query_params.get("sig", ""),
-        )
+        query = request.query_params
+        file = shop.links.get(**request.path_params, expires=query.get("exp", ""), signature=query.get("sig", ""))
         return FileResponse(file.path, headers=file.headers)
+
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        members = problem(error)
+        return JSONResponse(members, members["status"], media_type=PROBLEM_TYPE)
 
     return Starlette(
         routes=[
@@ -45,15 +45,5 @@ def create_app(shop: Shop | None = None, paywall: Paywall | None = None) -> Star
             Route("/files/{identity}/{name}", download),
         ],
         middleware=[Middleware(L402Middleware, paywall=paywall or paywall_from_environment())],
-        exception_handlers={Refusal: _refused, ConversionFailed: _failed},
+        exception_handlers=dict.fromkeys(PROBLEMS, failed),
     )
-
-
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refusal)
-    return JSONResponse(problem(error.status, error.code, error.title), error.status)
-
-
-async def _failed(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ConversionFailed)
-    return JSONResponse(problem(422, error.code, error.title), 422)

@@ -35,8 +35,8 @@ IMAGES = Engine("images", base_sats=4, sats_per_mib=1, seconds=30, memory_mib=15
 SVG = Engine("svg", base_sats=4, sats_per_mib=1, seconds=15, memory_mib=1024)
 SHEETS = Engine("sheets", base_sats=6, sats_per_mib=2, seconds=30, memory_mib=1024)
 PDF = Engine("pdf", base_sats=8, sats_per_mib=2, seconds=30, memory_mib=1024)
-DOCUMENTS = Engine("documents", base_sats=15, sats_per_mib=2, seconds=30, memory_mib=2048, runs_programs=True)
-WORD = Engine("word", base_sats=19, sats_per_mib=2, seconds=30, memory_mib=2048, runs_programs=True)
+DOCUMENTS = Engine("documents", base_sats=15, sats_per_mib=2, seconds=60, memory_mib=2048, runs_programs=True)
+WORD = Engine("word", base_sats=19, sats_per_mib=2, seconds=60, memory_mib=2048, runs_programs=True)
 AUDIO = Engine("media", base_sats=15, sats_per_mib=3, seconds=60, memory_mib=2048, runs_programs=True)
 VIDEO = Engine("media", base_sats=40, sats_per_mib=10, seconds=120, memory_mib=3072, runs_programs=True)
 

@@ -1,14 +1,13 @@
 """The conversion service in Flask."""
 
-from flask import Flask, Response, request, send_file
+from flask import Flask, Response, json, request, send_file
 
-from l402_middleware import Paywall, Refusal
+from l402_middleware import Paywall
 from l402_middleware.flask import L402, l402_required
 
 from .catalogue import MAX_BODY_BYTES, description
 from .order import Order
-from .sandbox import ConversionFailed
-from .shop import PATH, Shop, paywall_from_environment, problem
+from .shop import PATH, PROBLEM_TYPE, PROBLEMS, Shop, paywall_from_environment, problem
 
 
 def create_app(shop: Shop | None = None, paywall: Paywall | None = None) -> Flask:
@@ -24,23 +23,22 @@ def create_app(shop: Shop | None = None, paywall: Paywall | None = None) -> Flas
     @app.post(PATH)
     @l402_required(price=shop.price, max_body=MAX_BODY_BYTES, memo="file conversion")
     def convert() -> dict[str, str]:
+        address = shop.address(request.headers.get("host"))
         order = Order.from_json(request.get_data())
-        converted = shop.sandbox.convert_blocking(order)
-        return shop.result(order, converted, request.headers.get("host"))
+        return shop.result(order, shop.sandbox.convert_blocking(order), address)
 
     @app.get("/files/<identity>/<name>")
     def download(identity: str, name: str) -> Response:
-        file = shop.links.get(identity, name, request.args.get("exp", ""), request.args.get("sig", ""))
+        query = request.args
+        file = shop.links.get(identity, name, expires=query.get("exp", ""), signature=query.get("sig", ""))
         response = send_file(file.path)
         response.headers.update(file.headers)
         return response
 
-    @app.errorhandler(Refusal)
-    def refused(error: Refusal) -> tuple[dict[str, object], int]:
-        return problem(error.status, error.code, error.title), error.status
+    def failed(error: Exception) -> Response:
+        members = problem(error)
+        return Response(json.dumps(members), members["status"], mimetype=PROBLEM_TYPE)
 
-    @app.errorhandler(ConversionFailed)
-    def failed(error: ConversionFailed) -> tuple[dict[str, object], int]:
-        return problem(422, error.code, error.title), 422
-
+    for kind in PROBLEMS:
+        app.register_error_handler(kind, failed)
     return app

@@ -42,6 +42,7 @@ _REASONS = {
     "too-much-memory": "Converting the file takes more memory than this service allows; try a smaller one.",
     "took-too-long": "Converting the file takes longer than this service allows; try a smaller one.",
     "result-too-large": f"The converted file is larger than {MAX_RESULT_BYTES // MIB} MiB; try a smaller one.",
+    "empty-result": "Nothing is left of the file in the target format: it has no content that could be converted.",
     "crashed": "The file could not be converted: it made the converter stop.",
 }
 
@@ -187,7 +188,9 @@ class _Job:
     def result(self, verdict: bytes) -> Converted:
         word = verdict.decode("ascii", "replace") or "crashed"
         if word == "done":
-            return Converted(_read_regular(self._made), self._pair[1])
+            if content := _read_regular(self._made):
+                return Converted(content, self._pair[1])
+            word = "empty-result"
         code = word if word in _REASONS else "crashed"
         log.info("%s to %s failed: %s", *self._pair, code)
         if log.isEnabledFor(logging.DEBUG):
@@ -209,7 +212,7 @@ def _read_regular(path: Path) -> bytes:
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             found = os.fstat(file.fileno())
-            if stat.S_ISREG(found.st_mode) and 0 < found.st_size <= MAX_RESULT_BYTES:
+            if stat.S_ISREG(found.st_mode) and found.st_size <= MAX_RESULT_BYTES:
                 return file.read()
     except OSError:
         pass

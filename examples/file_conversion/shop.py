@@ -1,21 +1,31 @@
-"""What both applications share: the price of an order, and its result as a link."""
+"""What both applications share: the price of an order, its result as a link, and the settings."""
 
+import logging
 import os
 import re
 import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from l402_middleware import Paywall, Refusal, RequestView, paywall_from_settings
+from l402_middleware import ConfigurationError, Paywall, Refusal, RequestView, paywall_from_settings
+from l402_middleware.ledgers import SQLiteLedger
 
 from .links import LinkStore
 from .order import Order, price
-from .sandbox import Converted, Sandbox
+from .sandbox import ConversionFailed, Converted, Sandbox
 
 PATH = "/api/l402/file-conversion"
+PROBLEMS = (Refusal, ConversionFailed)
+"""What a handler may raise, for `problem` to describe."""
+PROBLEM_TYPE = "application/problem+json"
 
-_LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.ASCII)
+_LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+_PUBLIC_URL = re.compile(r"https?://[!-~]+", re.ASCII)
+_SWEEP_SECONDS = 60
+
+log = logging.getLogger(__name__)
 
 
 class Shop:
@@ -26,15 +36,20 @@ class Shop:
     """
 
     def __init__(self, folder: Path, public_url: str = "") -> None:
+        if public_url and not _is_address(public_url):
+            raise ConfigurationError(
+                "PUBLIC_URL must be the address at which customers reach this service, such as https://convert.example"
+            )
         self.sandbox = Sandbox()
         self.links = LinkStore(folder / "results")
-        self._public_url = public_url.rstrip("/")
-        threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
+        self._public_url = public_url
 
     @classmethod
     def from_environment(cls) -> "Shop":
-        """Results below `DATA_FOLDER` (default `.demo`), links to `PUBLIC_URL`."""
-        return cls(Path(os.environ.get("DATA_FOLDER", ".demo")), os.environ.get("PUBLIC_URL", ""))
+        """Results below `DATA_FOLDER` (default `.demo`), swept by a thread of its own; links to `PUBLIC_URL`."""
+        shop = cls(_data_folder(), os.environ.get("PUBLIC_URL", ""))
+        threading.Thread(target=shop.keep_swept, name="sweep", daemon=True).start()
+        return shop
 
     def price(self, request: RequestView) -> int:
         """The price of a request in whole sats; raises `Refusal` for one that can not succeed."""
@@ -53,23 +68,43 @@ class Shop:
             return f"http://{host}"
         raise Refusal(503, "no-public-url", "This service can not make links yet: its operator has to set PUBLIC_URL.")
 
-    def result(self, order: Order, converted: Converted, host: str | None) -> dict[str, str]:
-        """Store a result; the answer that hands it over."""
-        return {"url": self.links.put(converted.content, order.file_name, converted.extension, self.address(host))}
+    def result(self, order: Order, converted: Converted, address: str) -> dict[str, str]:
+        """Store a result; the answer that hands it over, as a link below `address`."""
+        return {"url": self.links.put(converted.content, order.file_name, converted.extension, address)}
 
-    def _sweep(self) -> None:
+    def keep_swept(self) -> None:
+        """Delete what has expired, now and every minute. Does not return."""
         while True:
-            self.links.sweep()
-            time.sleep(60)
+            try:
+                self.links.sweep()
+                self.sandbox.sweep()
+            except OSError as error:  # a full or failing disk may recover; without sweeping it never would
+                log.warning("expired files could not be deleted, trying again: %s", error)
+            time.sleep(_SWEEP_SECONDS)
 
 
-def problem(status: int, code: str, title: str) -> dict[str, Any]:
-    """An RFC 9457 body, as the paywall's own are."""
-    return {"type": "about:blank", "title": title, "status": status, "code": code}
+def problem(error: Exception) -> dict[str, Any]:
+    """One of `PROBLEMS` as an RFC 9457 body, like the paywall's own; its `status` is the response's."""
+    assert isinstance(error, PROBLEMS)
+    status = error.status if isinstance(error, Refusal) else 422
+    return {"type": "about:blank", "title": error.title, "status": status, "code": error.code}
 
 
 def paywall_from_environment() -> Paywall:
     """The paywall as `L402_...` settings describe it; its ledger beside the results where none is named."""
-    folder = Path(os.environ.get("DATA_FOLDER", ".demo"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return paywall_from_settings({"L402_LEDGER": f"sqlite:///{folder / 'l402.db'}", **os.environ})
+    folder = _data_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ledger = os.environ.get("L402_LEDGER") or SQLiteLedger(folder / "l402.db")
+    return paywall_from_settings({**os.environ, "L402_LEDGER": ledger})
+
+
+def _data_folder() -> Path:
+    return Path(os.environ.get("DATA_FOLDER") or ".demo")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(_PUBLIC_URL.fullmatch(url) and parts.hostname) and not (parts.query or parts.fragment)
+    except ValueError:
+        return False

@@ -46,7 +46,8 @@ class L402:
         paywall = paywall or self._paywall or paywall_from_settings({**os.environ, **app.config})
         app.extensions["l402"] = paywall
         app.wsgi_app = _Wrapped(app.wsgi_app, paywall)  # type: ignore[method-assign]
-        app.before_request(_admit_early)
+        # First of all, also of those registered before: whoever reads the body earlier hides it from the paywall.
+        app.before_request_funcs.setdefault(None, []).insert(0, _admit_early)
 
 
 class _Wrapped:
@@ -92,6 +93,9 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[V
 def _admit_early() -> FlaskResponse | None:
     """Refuse before any other `before_request` function reads the body or opens a session."""
     g.l402 = None
+    if request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False):
+        # Flask answers this itself, without the view; a browser's preflight can not pay.
+        return None
     view = current_app.view_functions.get(request.endpoint or "")
     offer = getattr(view, _OFFER, None)
     return None if offer is None else _admit(offer)
@@ -101,14 +105,22 @@ def _admit(offer: Offer) -> FlaskResponse | None:
     visit: Visit | None = request.environ.get(VISIT)
     if visit is None:
         raise ConfigurationError("@l402_required without its extension: add L402(app, paywall) to the application")
-    assert request.url_rule is not None
-    method = "GET" if request.method == "HEAD" else request.method
-    refusal = visit.admit(offer, f"{method} {request.environ.get('SCRIPT_NAME', '')}{request.url_rule.rule}")
+    refusal = visit.admit(offer, _endpoint_name())
     if refusal is not None:
         return _flask_response(refusal)
     if isinstance(visit.decision, Delivery):
         g.l402 = visit.decision.payment
     return None
+
+
+def _endpoint_name() -> str:
+    rule = request.url_rule
+    assert rule is not None
+    method = "GET" if request.method == "HEAD" else request.method
+    mount = request.environ.get("SCRIPT_NAME", "")
+    # The bar keeps the route /b of an application at /a apart from a route /a/b: gunicorn takes the mount from a
+    # request header where a proxy on this machine lets one through.
+    return f"{method} {rule.host or rule.subdomain or ''}{mount}{'|' if mount else ''}{rule.rule}"
 
 
 def _flask_response(refusal: Response) -> FlaskResponse:

@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, TypeVar, Unpack, cast
 
-from starlette._utils import is_async_callable
+from starlette._utils import get_route_path, is_async_callable
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.responses import Response as StarletteResponse
@@ -103,9 +103,26 @@ def _find_sale(scope: Scope) -> tuple[Offer, str] | None:
 
 def _endpoint_name(scope: Scope) -> str:
     # The mounts' own paths as they were matched, and the route's template: one prefix per application, even
-    # where one application is mounted twice, or two mounted ones share a paywall.
+    # where one application is mounted twice, or two mounted ones share a paywall. The bar keeps the route /b of an
+    # application at /a apart from a route /a/b: who may choose a prefix, may not choose another route's name.
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    return f"{method} {scope.get('root_path', '')}{scope['route'].path}"
+    mounts = scope.get("root_path", "")
+    return f"{method} {mounts}{'|' if mounts else ''}{_template(scope)}"
+
+
+def _template(scope: Scope) -> str:
+    """The template of the chosen route, below the mounts; the path itself where that is not known for certain."""
+    route = scope.get("route")
+    # FastAPI gives the route as its router has it, without the prefixes under which that was included: alone,
+    # /basic/report and /premium/report would be one endpoint.
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    if included is not None and included.original_route is route:
+        route = included
+    path = get_route_path(scope)
+    # Some routers leave an outer router's route in the scope, or none. A credential for one path is never too wide.
+    if route is None or getattr(route, "endpoint", None) is not scope["endpoint"] or not route.path_regex.match(path):
+        return path
+    return str(route.path)
 
 
 def _visit_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit:

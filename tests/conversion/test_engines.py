@@ -123,6 +123,16 @@ def test_front_matter_and_a_data_picture_to_pdf(
     assert pictures(made) == 1
 
 
+def test_mentions_and_links_to_pdf(convert: Convert) -> None:
+    """A mention is no citation, and a link to a place that is missing or there twice does no harm."""
+    text = (
+        b"# One\n\nAsk @alice [@bob, p. 3]: [here](#one), [gone](#gone), [twice](#a).\n\n[x]{#a} [y]{#a} #tag $a_1$\n"
+    )
+    made = convert(text, "md", "pdf")
+    for words in ("Ask @alice", "[@bob, p. 3]", "here, gone, twice", "#tag"):
+        assert words in pdf_text(made)
+
+
 # PDF
 
 
@@ -215,11 +225,15 @@ def test_sixteen_bit_grey(convert: Convert, encoded: Callable[..., bytes]) -> No
         assert made.getpixel((20, 16)) == pytest.approx(0xC0, abs=3)
 
 
-def test_animation_is_kept(convert: Convert, encoded: Callable[..., bytes]) -> None:
-    """An animated GIF becomes an animated WebP, frame by frame and as fast."""
+@pytest.mark.parametrize("target", ["gif", "webp", "avif"])
+@pytest.mark.parametrize("source", ["gif", "webp", "avif"])
+def test_animation_is_kept(source: str, target: str, convert: Convert, encoded: Callable[..., bytes]) -> None:
+    """An animation stays one, frame by frame and as fast."""
+    if source == target:
+        return
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "green", "blue")]
-    gif = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=[80, 120, 200], loop=0)
-    made = Image.open(BytesIO(convert(gif, "gif", "webp")))
+    file = encoded(frames[0], source, save_all=True, append_images=frames[1:], duration=[80, 120, 200], loop=0)
+    made = Image.open(BytesIO(convert(file, source, target)))
     assert made.n_frames == 3  # type: ignore[attr-defined]
     durations, colours = [], []
     for number in range(3):
@@ -229,7 +243,7 @@ def test_animation_is_kept(convert: Convert, encoded: Callable[..., bytes]) -> N
         colours.append(made.convert("RGB").getpixel((16, 16)))
     assert durations == [80, 120, 200]
     assert difference(Image.new("RGB", (1, 1), colours[2]), Image.new("RGB", (1, 1), "blue")) < 20
-    assert convert(gif, "gif", "png").count(b"fcTL") == 0, "a PNG is the first frame"
+    assert convert(file, source, "png").count(b"fcTL") == 0, "a PNG is the first frame"
 
 
 def test_pages_are_kept(convert: Convert, picture: Image.Image, encoded: Callable[..., bytes]) -> None:

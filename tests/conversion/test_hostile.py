@@ -16,6 +16,7 @@ import pypdfium2
 import pytest
 from file_conversion import sandbox
 from file_conversion.catalogue import PAIRS
+from file_conversion.order import Order
 from file_conversion.sandbox import ConversionFailed
 from PIL import Image
 
@@ -185,14 +186,23 @@ def test_svg_inside_a_document(convert: Convert, bait: Bait) -> None:
         ("md", "#import \"@preview/example:0.1.0\": add\n\n`#read(\"{secret}\")`{{=typst}}\n"),
         ("rst", ".. include:: {secret}\n\n.. raw:: typst\n   :file: {secret}\n\n.. literalinclude:: {secret}\n"),
         ("rst", ".. raw:: typst\n\n   #read(\"{secret}\")\n   #import \"@preview/example:0.1.0\": add\n"),
-        ("rst", ".. image:: http://{address}/a.png\n\n.. csv-table::\n   :url: http://{address}/t.csv\n"),
+        ("rst", ".. image:: http://{address}/a.png\n\n.. figure:: {secret}\n"),
     ],
     ids=["raw typst", "header", "template code", "metadata", "packages", "includes", "raw rst", "addresses"],
 )  # fmt: skip
 def test_documents_that_name_other_files(source: str, text: str, target: str, convert: Convert, bait: Bait) -> None:
     """Includes, metadata and raw code of the text formats read nothing and fetch nothing."""
     file = text.format(secret=bait.secret, address=bait.address).encode()
-    assert not bait.taken(attempt(convert, file, source, target))
+    made = convert(file, source, target)
+    assert made
+    assert not bait.taken(made)
+
+
+@pytest.mark.parametrize("option", ["url: http://{address}/t.csv", "file: {secret}"])
+def test_tables_from_elsewhere(option: str, convert: Convert, bait: Bait) -> None:
+    """A table that reStructuredText wants to fetch is not fetched, even if that means an error."""
+    text = f".. csv-table::\n   :{option}\n".format(secret=bait.secret, address=bait.address)
+    assert not bait.taken(attempt(convert, text.encode(), "rst", "html"))
 
 
 def test_typst_in_markdown_does_not_run(convert: Convert) -> None:
@@ -306,11 +316,15 @@ PLAYLISTS = {
     ],
 )
 def test_playlists_in_disguise(playlist: str, source: str, disguise: bytes, convert: Convert, bait: Bait) -> None:
-    """A playlist is refused as any medium, and behind the right first bytes still opens nothing."""
+    """A playlist is refused as any medium; in disguise, or let through to the engine, it opens nothing."""
     text = PLAYLISTS[playlist].format(secret=bait.secret, address=bait.address).encode()
+    target = "mp3" if source != "mp3" else "wav"
     with pytest.raises(Refusal):
-        convert(text, source, "mp3" if source != "mp3" else "wav")
-    assert not bait.taken(attempt(convert, disguise + text, source, "mp3" if source != "mp3" else "wav"))
+        convert(text, source, target)
+    assert not bait.taken(attempt(convert, disguise + text, source, target))
+    with pytest.raises(ConversionFailed):
+        sandbox.Sandbox().convert_blocking(Order(text, "unchecked", source, target))
+    assert not bait.taken(b"")
 
 
 def test_mov_that_refers_to_another_file(convert: Convert, movie: bytes, bait: Bait) -> None:

@@ -82,11 +82,11 @@ def written_by_another(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def lock_file_held(path: Path) -> Iterator[None]:
-    """Another process's turn to write, for as long as the block runs."""
+def lock_file_held(path: Path, which: str = "lock") -> Iterator[None]:
+    """Another process's turn to write, or (`next`) its place next in line, for as long as the block runs."""
     script = "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.flock(file, fcntl.LOCK_EX); print(); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", script, f"{path}-lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", script, f"{path}-{which}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -322,7 +322,7 @@ def test_a_file_that_may_not_be_written() -> None:
         ledger.close()
 
 
-@pytest.mark.parametrize("how", ["turn", "transaction"])
+@pytest.mark.parametrize("how", ["lock", "next", "transaction"])
 def test_a_lock_that_is_never_given_back(
     ledger: SQLiteLedger, path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -330,7 +330,7 @@ def test_a_lock_that_is_never_given_back(
     monkeypatch.setattr(sqlite_writer, "LOCK_SECONDS", 0.2)
     first = claim(time.time())
     ledger.hold(first).block()
-    locked = lock_file_held(path) if how == "turn" else written_by_another(path)
+    locked = written_by_another(path) if how == "transaction" else lock_file_held(path, how)
     with locked, pytest.raises(LedgerError, match=r"kept it locked.*end whatever holds"):
         settle(ledger, first).block()
     assert settle(ledger, first).block() is True

@@ -6,18 +6,30 @@ from contextlib import ExitStack
 import pytest
 from starlette.types import ASGIApp
 
-from .lab import LNbitsServer, lnbits_server, serving
+from . import lab
 
 
 @pytest.fixture(scope="session")
-def lnbits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LNbitsServer]:
+def lnbits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.LNbitsServer]:
     """A running LNbits; under pytest-xdist each worker that needs one has its own."""
-    with lnbits_server(tmp_path_factory.mktemp("lnbits")) as server:
+    with lab.lnbits_server(tmp_path_factory.mktemp("lnbits")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def python_clients(tmp_path_factory: pytest.TempPathFactory) -> lab.Client:
+    """The Python clients, in a virtual environment of their own."""
+    return lab.python_clients(tmp_path_factory.mktemp("python-clients"))
+
+
+@pytest.fixture(scope="session")
+def node_clients() -> lab.Client:
+    """The JavaScript client, run by node."""
+    return lab.node_clients()
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[ASGIApp], str]]:
     """Put an application on a real uvicorn on loopback, until the test ends; gives its URL."""
     with ExitStack() as running:
-        yield lambda app: running.enter_context(serving(app))
+        yield lambda app: running.enter_context(lab.serving(app))

@@ -4,6 +4,7 @@ Nothing here goes into the interpreter that runs the tests. Deleting `.lab/` is 
 """
 
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -14,14 +15,18 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import httpx2
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
+
+# Takes the job that a script in `clients/` describes, and gives what it made of it.
+Client: TypeAlias = Callable[[Any], Any]
 
 LAB = Path(__file__).parents[2] / ".lab"
 
@@ -29,8 +34,12 @@ LAB = Path(__file__).parents[2] / ".lab"
 _LNBITS = ("lnbits==1.6.2", "bitstring<5")
 _LNBITS_PYTHONS = ((3, 10), (3, 11), (3, 12))
 
+_CLIENTS = Path(__file__).with_name("clients")
+_PYTHON_CLIENTS = ("l402-requests==0.9.0", "bolthub==0.7.0", "l402kit==1.10.1")
+
 _INSTALL_SECONDS = 900
 _START_SECONDS = 120
+_CLIENT_SECONDS = 60
 
 # `uvicorn --fd` would take the socket for a Unix one, and hide the peer's address from the application.
 _SERVE_ON_DESCRIPTOR = """
@@ -81,7 +90,7 @@ def virtualenv(name: str, python: str, requirements: tuple[str, ...]) -> Path:
 
 
 def command(*arguments: str, folder: Path | None = None) -> None:
-    """Run one step of an installation; where it fails, the running test is skipped with its last line."""
+    """Run one step of an installation; where it fails, the running test is skipped with the error's first line."""
     try:
         done = subprocess.run(
             arguments,
@@ -92,11 +101,12 @@ def command(*arguments: str, folder: Path | None = None) -> None:
             timeout=_INSTALL_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        skip_or_fail(f"{arguments[0]} could not be run: {type(error).__name__}")
+    except (OSError, subprocess.TimeoutExpired) as failure:
+        skip_or_fail(f"{' '.join(arguments)} did not end: {type(failure).__name__}")
     if done.returncode:
-        last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-1:]
-        skip_or_fail(f"{' '.join(arguments)} ended with {done.returncode}: {''.join(last)}")
+        lines = (done.stdout + done.stderr).splitlines()
+        error = next((line for line in lines if "err" in line.lower()), "it printed no error")
+        skip_or_fail(f"{' '.join(arguments)} ended with {done.returncode}: {error}")
 
 
 @contextmanager
@@ -183,6 +193,41 @@ def lnbits_server(folder: Path) -> Generator[LNbitsServer]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def python_clients(folder: Path) -> Client:
+    """Does jobs with `clients/python_clients.py`, which runs in `folder`."""
+    python = virtualenv("python-clients", sys.executable, _PYTHON_CLIENTS)
+    return partial(_do, folder, str(python), str(_CLIENTS / "python_clients.py"))
+
+
+def node_clients() -> Client:
+    """Does jobs with `clients/lightning_tools.mjs`."""
+    node, npm = program("node"), program("npm")
+
+    def install(folder: Path) -> None:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(_CLIENTS / name, folder)
+        command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
+
+    folder = installed("node-clients", (_CLIENTS / "package-lock.json").read_text(), install)
+    return partial(_do, folder, node, str(_CLIENTS / "lightning_tools.mjs"))
+
+
+def _do(folder: Path, interpreter: str, script: str, job: Any) -> Any:
+    done = subprocess.run(
+        [interpreter, script],
+        cwd=folder,
+        # A proxy or a wallet that the developer has configured must not be found.
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        timeout=_CLIENT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def _set_up(url: str, folder: Path) -> LNbitsServer:

@@ -9,6 +9,7 @@ choose the decoder.
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 FONTS = Path(__file__).parents[1] / "fonts"
@@ -31,3 +32,14 @@ def load(name: str) -> Convert:
     """The `convert` of one engine. Loaded by name, so that a job imports no engine but its own."""
     convert: Convert = import_module(f"{__name__}.{name}").convert
     return convert
+
+
+def bundled_program(package: str, pattern: str) -> Path:
+    """The program that a package brought along.
+
+    The package's own search would run it to see its version, or prefer another one of this machine.
+    """
+    found = find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    return next(Path(found.origin).parent.glob(pattern))

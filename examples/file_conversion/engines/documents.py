@@ -4,10 +4,9 @@ import json
 import subprocess
 from pathlib import Path
 
-import pypandoc
 import typst
 
-from file_conversion.engines import FONTS, Unconvertible
+from file_conversion.engines import FONTS, Unconvertible, bundled_program
 
 _READERS = {
     "docx": "docx",
@@ -51,7 +50,7 @@ def convert(given: Path, source: str, made: Path, target: str) -> None:
 def _pandoc(given: Path, reader: str, made: Path, writer: str, *options: str) -> None:
     run = subprocess.run(  # noqa: S603 - nothing in the command comes from the customer
         [
-            pypandoc.get_pandoc_path(),
+            bundled_program("pypandoc", "files/pandoc*"),
             *("+RTS", _HEAP, "-RTS"),
             "--sandbox",  # without it, documents name files of this machine to be put into the output
             *("--standalone", *options),

@@ -76,10 +76,12 @@ def _frames(image: Image.Image, source: str, target: str) -> Iterator[Image.Imag
 
 
 def _durations(image: Image.Image) -> list[int]:
-    """Milliseconds that each frame stays; Pillow tells them only while it walks through the frames."""
-    position = image.tell()
-    durations = [int(frame.info.get("duration") or 100) for frame in ImageSequence.Iterator(image)]
-    image.seek(position)
+    """Milliseconds that each frame stays; Pillow tells only once it has decoded the frame."""
+    durations = []
+    for frame in ImageSequence.Iterator(image):
+        frame.load()
+        durations.append(int(frame.info.get("duration") or 100))
+    image.seek(0)
     return durations
 
 

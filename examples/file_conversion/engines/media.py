@@ -4,9 +4,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from imageio_ffmpeg import get_ffmpeg_exe
-
-from file_conversion.engines import Unconvertible
+from file_conversion.engines import Unconvertible, bundled_program
 
 _DEMUXERS = {
     "mp4": "mov",
@@ -57,7 +55,7 @@ def convert(given: Path, source: str, made: Path, target: str) -> None:
     with open(given, "rb") as file:
         run = subprocess.run(  # noqa: S603 - nothing in the command comes from the customer
             [
-                get_ffmpeg_exe(),
+                bundled_program("imageio_ffmpeg", "binaries/ffmpeg-*"),
                 *("-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "2"),
                 *("-protocol_whitelist", "fd", "-format_whitelist", _DEMUXERS[source], "-codec_whitelist", _CODECS),
                 *("-max_pixels", str(_MAX_PIXELS), "-f", _DEMUXERS[source], "-fd", "0", "-i", "fd:"),

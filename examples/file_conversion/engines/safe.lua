@@ -23,3 +23,24 @@ function Image(image)
   pandoc.mediabag.insert(image.src, kind, content)
   return image
 end
+
+-- Citations: nobody sent a bibliography, and "@name" in a text is mostly no citation at all.
+function Cite(cite) return cite.content end
+
+-- Typst refuses a document with a link to a place that is missing or not unique; the link's text stays.
+function Pandoc(document)
+  local places = {}
+  local function count(element)
+    local name = element.identifier
+    if name and name ~= "" then places[name] = (places[name] or 0) + 1 end
+  end
+  document:walk {
+    Header = count, Div = count, Span = count, Code = count, CodeBlock = count, Figure = count, Table = count,
+    Link = count, Image = count,
+  }
+  return document:walk {
+    Link = function(link)
+      if link.target:sub(1, 1) == "#" and places[link.target:sub(2)] ~= 1 then return link.content end
+    end
+  }
+end

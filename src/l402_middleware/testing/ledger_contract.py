@@ -287,15 +287,17 @@ class LedgerContract:
             take(ledger.hold(claim(now + after)))
         assert take(ledger.hold(claim(now + after, like=held))) == Spent()
 
-    @pytest.mark.parametrize(("first", "second"), [(LIFE, 2 * LIFE), (2 * LIFE, LIFE)])
+    @pytest.mark.parametrize("lives", [(LIFE, 2 * LIFE), (2 * LIFE, LIFE), (LIFE, 2 * LIFE, LIFE)])
     def test_the_latest_forget_at_counts(
-        self, ledger: Ledger, take: Take, now: float, first: float, second: float
+        self, ledger: Ledger, take: Take, now: float, lives: tuple[float, ...]
     ) -> None:
         """Case 53: of several claims on a payment, the one that wants it remembered longest is obeyed."""
+        first, *others = lives
         held = replace(claim(now), forget_at=now + first)
         assert take(ledger.hold(held)) == Held(0)
         assert take(settle(ledger, held)) is True
-        assert take(ledger.hold(replace(claim(now, like=held), forget_at=now + second))) == Spent()
+        for life in others:
+            assert take(ledger.hold(replace(claim(now, like=held), forget_at=now + life))) == Spent()
         late = now + 2 * LIFE - 1
         for _ in range(20):
             take(ledger.hold(claim(late)))

@@ -1,0 +1,148 @@
+"""The tables of configuration.md and errors.md, compared with the code."""
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from l402_middleware import Offer, Paywall, ledgers, providers
+from l402_middleware.core.errors import CredentialCode, ProviderFault
+from l402_middleware.ledgers import ledger_from_url
+from l402_middleware.paywall.settings import _SETTINGS
+from l402_middleware.providers import provider_from_url
+
+from .markdown import DOCS, PAGES, ROOT, code, rows, section
+
+CONFIGURATION = DOCS / "configuration.md"
+ERRORS = DOCS / "errors.md"
+TREES = [ast.parse(path.read_bytes()) for path in sorted((ROOT / "src").rglob("*.py"))]
+
+
+def nodes() -> Iterator[ast.AST]:
+    """Every node of the package's syntax trees."""
+    for tree in TREES:
+        yield from ast.walk(tree)
+
+
+def constants(pattern: str) -> set[str]:
+    """The package's string constants that are wholly of this form."""
+    texts = (node.value for node in nodes() if isinstance(node, ast.Constant))
+    return {text for text in texts if isinstance(text, str) and re.fullmatch(pattern, text)}
+
+
+def problem_codes() -> set[str]:
+    """Each `code` that the package gives in an answer's body."""
+    found = set(get_args(CredentialCode))
+    for node in nodes():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            named = node.func.id in {"Refusal", "WalletRefusal", "problem_response", "_unavailable"}
+            parts: list[ast.expr] = node.args if named else []
+        elif isinstance(node, ast.Tuple) and node.elts:
+            begins_with_a_status = isinstance(node.elts[0], ast.Constant) and node.elts[0].value == 402
+            parts = node.elts if begins_with_a_status else []
+        else:
+            continue
+        texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        found.update(texts[:1])
+    return found
+
+
+def literal(cell: str) -> object:
+    """The value that a table's cell names; the cell itself where it is none."""
+    try:
+        return ast.literal_eval(cell.strip("`"))
+    except (ValueError, SyntaxError):
+        return cell
+
+
+@pytest.mark.parametrize(
+    ("heading", "described"), [("Paywall parameters", Paywall.__init__), ("Offer conditions", Offer.__init__)]
+)
+def test_every_parameter_is_in_its_table(heading: str, described: Callable[..., object]) -> None:
+    """A table has every parameter and no other, with its default."""
+    table = {code(name)[0]: default for name, default, _ in rows(section(CONFIGURATION, heading))}
+    parameters = dict(inspect.signature(described).parameters)
+    del parameters["self"]
+    assert table.keys() == parameters.keys()
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty:
+            assert table[name] == "required"
+        elif not callable(parameter.default):
+            assert literal(table[name]) == parameter.default, name
+
+
+def test_every_setting_is_in_its_table() -> None:
+    """The table of settings has every setting and no other, each beside the parameter that it sets."""
+    listed = [row for row in rows(section(CONFIGURATION, "Settings")) if len(row) == 3]
+    table = {code(setting)[0]: code(parameter)[0] for setting, parameter, _ in listed}
+    assert table == {setting: parameter for setting, parameter, _ in _SETTINGS} | {
+        "L402_PROVIDER": "provider",
+        "L402_SECRET_KEYS": "secret_keys",
+        "L402_SECRET_KEYS_FILE": "secret_keys",
+    }
+
+
+def test_every_variable_that_the_package_reads_is_documented() -> None:
+    """Each `L402_...` name in the package stands in a table's first column, and no page names another."""
+    first_cells = (row[0] for row in rows(section(CONFIGURATION, "Settings")))
+    documented = {name for cell in first_cells for name in code(cell)}
+    assert {name for name in documented if name.startswith("L402_")} == constants("L402_[A-Z_]+")
+    assert documented - constants("[A-Z0-9_]+") == set()
+    for page in PAGES:
+        named = set(re.findall(r"\bL402_[A-Z_]+\b", page.read_text()))
+        assert named <= documented | {"L402_TEST_ALL"}, page.name
+
+
+def test_every_provider_url_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each URL in the table of providers makes the provider beside it, and each provider has one."""
+    monkeypatch.setenv("L402_DEV", "1")
+    secret = tmp_path / "key"
+    secret.write_text("KEY\n")
+    made = set()
+    for url, provider, _ in rows(section(CONFIGURATION, "Providers")):
+        named = provider_from_url(code(url)[0].replace("PATH", str(secret)))
+        if provider != "the same, its key read from a file":
+            beside = eval(code(provider)[0], dict(vars(providers)))
+        assert type(named) is type(beside)
+        assert isinstance(named, providers.DevNode) or named == beside
+        made.add(type(named).__name__)
+    classes = {name for name in providers.__all__ if hasattr(getattr(providers, name), "create_invoice")}
+    assert made == classes - {"Provider"}
+
+
+def test_every_ledger_url_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each URL in the table of ledgers makes the ledger beside it, and each ledger has one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    made = set()
+    for url, ledger, deployment in rows(section(CONFIGURATION, "Ledgers")):
+        named = ledger_from_url(code(url)[0])
+        assert code(ledger)[0].startswith(f"{type(named).__name__}(")
+        assert deployment
+        made.add(type(named).__name__)
+    assert made == {name for name in ledgers.__all__ if name.endswith("Ledger")}
+
+
+def test_every_code_is_documented_with_what_to_do() -> None:
+    """errors.md lists every `code` that an answer can have, and no other."""
+    listed = [row for row in rows(ERRORS.read_text()) if len(row) == 4]
+    assert {code(row[0])[0] for row in listed} == problem_codes()
+    assert all(all(row) for row in listed)
+
+
+def test_the_status_table_names_every_code_of_the_paywall() -> None:
+    """The table in how-it-works.md has the same codes and statuses as the first one of errors.md."""
+    expected = {(code(row[0])[0], row[1]) for row in rows(section(ERRORS, "What a caller sees"))}
+    table = rows(section(DOCS / "how-it-works.md", "Status codes"))
+    assert {(name, row[0]) for row in table for name in code(row[2])} == expected
+
+
+def test_every_kind_of_provider_failure_is_documented() -> None:
+    """errors.md says what to do about each kind of `ProviderError`."""
+    table = rows(section(ERRORS, "What an operator sees"))
+    kinds = {code(row[0])[0] for row in table if len(row) == 3}
+    assert kinds == set(get_args(ProviderFault))
