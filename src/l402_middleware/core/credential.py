@@ -24,11 +24,15 @@ IDENTIFIER_BYTES = 66
 class Verified:
     """A credential that is authentic, paid and unexpired: the payment's hash and the token's id (32 bytes each), and
     what was bought.
+
+    `terms` are as far as the holder has narrowed them; `sold_until` is the unix second at which the credential ends
+    as it was sold.
     """
 
     payment_hash: bytes
     token_id: bytes
     terms: Terms
+    sold_until: int
 
 
 class Issuer:
@@ -87,7 +91,8 @@ class Issuer:
         payment_hash = identifier[2:34]
         if not hmac.compare_digest(sha256(preimage).digest(), payment_hash):
             raise BadCredential("invalid-preimage")
-        return Verified(payment_hash, token_id, self._caveats.read(parts.caveats, preimage))
+        terms = self._caveats.read(parts.caveats, preimage)
+        return Verified(payment_hash, token_id, terms, self._caveats.sold_until(parts.caveats))
 
 
 def _sale(verified: Verified) -> tuple[object, ...]:

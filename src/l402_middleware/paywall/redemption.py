@@ -121,7 +121,7 @@ class Redemption:
             msat=terms.amount.msat,
             now=now,
             lease_until=now + self._lease,
-            forget_at=terms.valid_until + MEMORY,
+            forget_at=verified.sold_until + MEMORY,
         )
 
     def _is_known_pass(self, claim: Claim) -> Flow[bool]:
