@@ -167,7 +167,7 @@ def test_a_pass_goes_on_for_a_minute_without_the_ledger_and_not_longer() -> None
 
 @pytest.mark.parametrize("offer", [CALL, BUNDLE, PASS], ids=["call", "bundle", "pass"])
 def test_a_revoked_token_is_refused_everywhere(offer: Offer) -> None:
-    """A revoked token gets a fresh challenge from every process that shares the ledger, at once where it is new there."""
+    """A revoked token is refused by every process that shares the ledger, at once where it is new there."""
     ledger = MemoryLedger()
     here, there = Shop({"ledger": ledger}), Shop({"ledger": ledger})
     credential, other = here.buy(offer), here.buy(offer)
