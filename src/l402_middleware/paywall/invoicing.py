@@ -14,6 +14,9 @@ T = TypeVar("T")
 
 InvoiceFunction: TypeAlias = Callable[[InvoiceRequest], str | Awaitable[str]]
 
+# A credential outlives its invoice: one that can be paid for a year would be remembered for longer.
+MAX_EXPIRY = 366 * 24 * 3600
+
 # The longest description a BOLT 11 invoice can hold: 1023 groups of 5 bits.
 MAX_MEMO_BYTES = 639
 
@@ -62,8 +65,8 @@ class Invoicing:
             fault = f"is over {invoice.amount or 'any amount'}, not over {request.amount}"
         elif created.payment_hash not in (None, invoice.payment_hash):
             fault = "has another payment hash than the provider says"
-        elif invoice.expires_at <= now:
-            fault = "has expired already; are both clocks right?"
+        elif not now < invoice.expires_at < now + MAX_EXPIRY:
+            fault = "has expired already, or never will; are both clocks right?"
         else:
             return invoice
         raise ProviderError("wrong-invoice", f"the provider's invoice {fault}")

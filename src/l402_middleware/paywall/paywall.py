@@ -145,9 +145,13 @@ class Paywall:
             credentials = parse_authorization(request.raw_header("authorization"))
         except BadCredential as error:
             credentials, fault = [], error
+        tried: set[bytes] = set()
         for credential in credentials:
             try:
                 verified = issuer.verify(credential, self._clock())
+                if verified.payment_hash in tried:
+                    continue
+                tried.add(verified.payment_hash)
                 decision = yield from self._redemption.redeem(request, offer, verified)
             except BadCredential as error:
                 fault = fault or error

@@ -110,7 +110,10 @@ class Redemption:
         now = self._clock()
         terms = verified.terms
         # Without its body, where the sale is not bound to it: the handler may stream it.
-        digest = terms.request or request_digest(request.method, request.path, request.query_string, b"")
+        digest = terms.request or digest_of(request, b"")
+        if request.method == "HEAD":
+            # Its answer is kept apart: it may lack the body that a GET would be given again.
+            digest += ".HEAD"
         return Claim(
             payment_hash=verified.payment_hash,
             token_id=verified.token_id,
@@ -157,5 +160,10 @@ def body_of(request: RequestView, offer: Offer) -> Flow[bytes]:
 
 def whole_digest(request: RequestView, offer: Offer) -> Flow[str]:
     """The digest of the whole request, as a credential is bound to it."""
-    body_digest = yield from body_of(request, offer)
-    return request_digest(request.method, request.path, request.query_string, body_digest)
+    return digest_of(request, (yield from body_of(request, offer)))
+
+
+def digest_of(request: RequestView, body_digest: bytes) -> str:
+    """The digest of a request with that body. HEAD counts as GET: who asks the price with HEAD may buy with GET."""
+    method = "GET" if request.method == "HEAD" else request.method
+    return request_digest(method, request.path, request.query_string, body_digest)
