@@ -353,7 +353,7 @@ def test_png_whose_data_is_a_bomb(convert: Convert) -> None:
 
 def test_tiff_whose_later_page_is_huge(convert: Convert, encoded: Callable[..., bytes]) -> None:
     """The pixel limit holds for each frame, not for the first alone."""
-    small, large = Image.new("1", (8, 8)), Image.new("1", (20_000, 20_000))
+    small, large = Image.new("1", (8, 8)), Image.new("1", (8_000, 8_000))
     file = encoded(small, "TIFF", save_all=True, append_images=[large], compression="group4")
     with pytest.raises(ConversionFailed) as caught:
         convert(file, "tiff", "pdf")
