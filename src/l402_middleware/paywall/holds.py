@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakSet
 
 from ..core.errors import LedgerError
 from ..flow import Flow, do
@@ -18,9 +19,12 @@ from ..ledgers.ledger import Claim, Held, Ledger, Outcome
 log = logging.getLogger("l402_middleware")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Hold:
-    """One use of a payment, held by this process for a running handler."""
+    """One use of a payment, held by this process for a running handler.
+
+    Renewed only while somebody has it: the use of a delivery that was dropped unfinished is free after a lease.
+    """
 
     payment_hash: bytes
     hold_id: bytes
@@ -34,7 +38,7 @@ class Holds:
         self._ledger = ledger
         self._lease = lease
         self._clock = clock
-        self._running: set[Hold] = set()
+        self._running: WeakSet[Hold] = WeakSet()
         self._lock = threading.Lock()
         self._pid = 0
 
@@ -57,7 +61,14 @@ class Holds:
         """Turn a hold into a delivery; False where its lease was lost to another request. Raises `LedgerError`."""
         self._forget(hold)
         now = self._clock()
-        return (yield from do(self._ledger.settle(hold.payment_hash, hold.hold_id, now, packed, now + replay_for)))
+        try:
+            return (yield from do(self._ledger.settle(hold.payment_hash, hold.hold_id, now, packed, now + replay_for)))
+        except GeneratorExit:
+            raise
+        except BaseException:
+            # Cancelled or failed, the answer is not delivered. Without this the client waits for the lease to end.
+            yield from self.release(hold)
+            raise
 
     def release(self, hold: Hold) -> Flow[None]:
         """Give a use back. Where the ledger can not be told, the end of the lease will do it."""
@@ -81,17 +92,21 @@ class Holds:
             self._running.discard(hold)
 
     def _renew(self) -> None:
-        while True:
+        while self._renew_those_due():
             time.sleep(self._lease / 12)
-            with self._lock:
-                if not self._running:
-                    self._pid = 0
-                    return
-                due = time.monotonic() - self._lease / 3
-                holds = [hold for hold in self._running if hold.renewed_at <= due]
-            for hold in holds:
-                try:
-                    self._ledger.renew(hold.payment_hash, hold.hold_id, self._clock() + self._lease).block()
-                    hold.renewed_at = time.monotonic()
-                except LedgerError as error:
-                    log.warning("a running request's lease could not be renewed, trying again: %s", error)
+
+    def _renew_those_due(self) -> bool:
+        """One round; False where nothing runs any more. Between rounds no hold is kept alive from here."""
+        with self._lock:
+            if not self._running:
+                self._pid = 0
+                return False
+            due = time.monotonic() - self._lease / 3
+            holds = [hold for hold in self._running if hold.renewed_at <= due]
+        for hold in holds:
+            try:
+                self._ledger.renew(hold.payment_hash, hold.hold_id, self._clock() + self._lease).block()
+                hold.renewed_at = time.monotonic()
+            except LedgerError as error:
+                log.warning("a running request's lease could not be renewed, trying again: %s", error)
+        return True
