@@ -83,12 +83,12 @@ def test_docx_with_equations_to_pdf(convert: Convert, corpus: Callable[[str], by
     assert "(2.2 \N{MULTIPLICATION SIGN} 10" in text
 
 
-def test_docx_that_names_unknown_fonts(convert: Convert, docx: Callable[[str], bytes]) -> None:
+def test_docx_that_names_unknown_fonts(convert: Convert, docx: Callable[..., bytes]) -> None:
     """Text in a font that is not here is set in one that is, with every letter."""
     run = '<w:p><w:r><w:rPr><w:rFonts w:ascii="{0}" w:hAnsi="{0}"/></w:rPr><w:t>In {0}: Grüße</w:t></w:r></w:p>'
-    text = pdf_text(
-        convert(docx("".join(run.format(font) for font in ("Calibri", "Aptos", "Nonesuch"))), "docx", "pdf")
-    )
+    made = convert(docx("".join(run.format(font) for font in ("Calibri", "Aptos", "Nonesuch"))), "docx", "pdf")
+    assert "Skia" in pypdfium2.PdfDocument(made).get_metadata_value("Producer")
+    text = pdf_text(made)
     for font in ("Calibri", "Aptos", "Nonesuch"):
         assert f"In {font}: Grüße" in text
 
@@ -134,6 +134,13 @@ def test_mentions_and_links_to_pdf(convert: Convert) -> None:
     made = convert(text, "md", "pdf")
     for words in ("Ask @alice", "[@bob, p. 3]", "here, gone, twice", "#tag"):
         assert words in pdf_text(made)
+
+
+def test_docx_that_dxpdf_refuses(convert: Convert, docx: Callable[..., bytes]) -> None:
+    """A document that dxpdf raises on goes by way of Typst instead."""
+    made = convert(docx("<w:p><w:r><w:t>Plain words</w:t></w:r></w:p>", styles=False), "docx", "pdf")
+    assert "Plain words" in pdf_text(made)
+    assert "Typst" in pypdfium2.PdfDocument(made).get_metadata_value("Creator")
 
 
 # PDF
