@@ -82,24 +82,33 @@ def archive() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
-def docx(archive: Callable[..., bytes]) -> Callable[[str], bytes]:
-    """A Word document around the XML of its body."""
+def docx(archive: Callable[..., bytes]) -> Callable[..., bytes]:
+    """A Word document around the XML of its body; without styles, dxpdf refuses it."""
 
-    def wrap(inner: str) -> bytes:
+    def wrap(inner: str, relationships: str = "", styles: bool = True) -> bytes:
         office = "http://schemas.openxmlformats.org"
-        kind = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
-        return archive(
-            {
-                "[Content_Types].xml": f'<Types xmlns="{office}/package/2006/content-types">'
-                '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-                f'<Override PartName="/word/document.xml" ContentType="{kind}"/></Types>',
-                "_rels/.rels": f'<Relationships xmlns="{office}/package/2006/relationships"><Relationship Id="r1" '
-                f'Type="{office}/officeDocument/2006/relationships/officeDocument" Target="word/document.xml"/>'
-                "</Relationships>",
-                "word/document.xml": f'<w:document xmlns:w="{office}/wordprocessingml/2006/main">'
-                f"<w:body>{inner}</w:body></w:document>",
-            }
-        )
+        kinds = "application/vnd.openxmlformats-officedocument.wordprocessingml"
+        package = f"{office}/package/2006"
+        parts = f"{office}/officeDocument/2006/relationships"
+        word = f'xmlns:w="{office}/wordprocessingml/2006/main"'
+        drawing = f"{office}/drawingml/2006"
+        members = {
+            "[Content_Types].xml": f'<Types xmlns="{package}/content-types">'
+            '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+            f'<Override PartName="/word/document.xml" ContentType="{kinds}.document.main+xml"/>'
+            f'<Override PartName="/word/styles.xml" ContentType="{kinds}.styles+xml"/></Types>',
+            "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="d" '
+            f'Type="{parts}/officeDocument" Target="word/document.xml"/></Relationships>',
+            "word/_rels/document.xml.rels": f'<Relationships xmlns="{package}/relationships">'
+            f'<Relationship Id="s" Type="{parts}/styles" Target="styles.xml"/>{relationships}</Relationships>',
+            "word/styles.xml": f"<w:styles {word}/>",
+            "word/document.xml": f'<w:document {word} xmlns:r="{parts}" xmlns:a="{drawing}/main" '
+            f'xmlns:wp="{drawing}/wordprocessingDrawing" xmlns:pic="{drawing}/picture" '
+            f'xmlns:m="{office}/officeDocument/2006/math"><w:body>{inner}</w:body></w:document>',
+        }
+        if not styles:
+            del members["word/styles.xml"]
+        return archive(members)
 
     return wrap
 

@@ -70,22 +70,25 @@ def test_word_made_docx_to_pdf(convert: Convert, corpus: Callable[[str], bytes])
     text = pdf_text(made)
     assert "AutoGen: Enabling Next-Gen LLM Applications via Multi-Agent Conversation" in text
     assert "d666f1f7-46cb-42bd-9a39-9a39cf2a509f" in text
+    assert "Skia" in pypdfium2.PdfDocument(made).get_metadata_value("Producer"), "laid out by dxpdf, not by Typst"
     assert pictures(made) == 1
 
 
 def test_docx_with_equations_to_pdf(convert: Convert, corpus: Callable[[str], bytes]) -> None:
     """Equations keep their brackets, which is why they go by way of Typst."""
-    text = pdf_text(convert(corpus("word-equations.docx"), "docx", "pdf"))
+    made = convert(corpus("word-equations.docx"), "docx", "pdf")
+    assert "Typst" in pypdfium2.PdfDocument(made).get_metadata_value("Creator")
+    text = pdf_text(made)
     assert "The angle is" in text
     assert "(2.2 \N{MULTIPLICATION SIGN} 10" in text
 
 
-def test_docx_that_names_unknown_fonts(convert: Convert, docx: Callable[[str], bytes]) -> None:
+def test_docx_that_names_unknown_fonts(convert: Convert, docx: Callable[..., bytes]) -> None:
     """Text in a font that is not here is set in one that is, with every letter."""
     run = '<w:p><w:r><w:rPr><w:rFonts w:ascii="{0}" w:hAnsi="{0}"/></w:rPr><w:t>In {0}: Grüße</w:t></w:r></w:p>'
-    text = pdf_text(
-        convert(docx("".join(run.format(font) for font in ("Calibri", "Aptos", "Nonesuch"))), "docx", "pdf")
-    )
+    made = convert(docx("".join(run.format(font) for font in ("Calibri", "Aptos", "Nonesuch"))), "docx", "pdf")
+    assert "Skia" in pypdfium2.PdfDocument(made).get_metadata_value("Producer")
+    text = pdf_text(made)
     for font in ("Calibri", "Aptos", "Nonesuch"):
         assert f"In {font}: Grüße" in text
 
@@ -133,13 +136,20 @@ def test_mentions_and_links_to_pdf(convert: Convert) -> None:
         assert words in pdf_text(made)
 
 
+def test_docx_that_dxpdf_refuses(convert: Convert, docx: Callable[..., bytes]) -> None:
+    """A document that dxpdf raises on goes by way of Typst instead."""
+    made = convert(docx("<w:p><w:r><w:t>Plain words</w:t></w:r></w:p>", styles=False), "docx", "pdf")
+    assert "Plain words" in pdf_text(made)
+    assert "Typst" in pypdfium2.PdfDocument(made).get_metadata_value("Creator")
+
+
 # PDF
 
 
 def test_pdf_to_text_and_image(convert: Convert, corpus: Callable[[str], bytes]) -> None:
     """Text comes out as text; pages come out below each other."""
     pdf = convert(corpus("word-made.docx"), "docx", "pdf")
-    assert "via Multi-Agent Conversation" in convert(pdf, "pdf", "txt").decode()
+    assert "Applications via Multi-Agent\nConversation\n" in convert(pdf, "pdf", "txt").decode()
     pages = len(pypdfium2.PdfDocument(pdf))
     image = Image.open(BytesIO(convert(pdf, "pdf", "png")))
     width, height = pypdfium2.PdfDocument(pdf).get_page_size(0)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from file_conversion.catalogue import MEDIA_TYPES
 from file_conversion.links import Download, LinkStore, safe_name
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l402_middleware import Refusal
@@ -101,6 +101,7 @@ def test_a_changed_link_is_unknown(store: LinkStore, change: dict[str, str]) -> 
     assert refused(store, link | change) == (404, "unknown-link")
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.text(), st.text())
 def test_any_link(
     tmp_path_factory: pytest.TempPathFactory, identity: str, name: str, expires: str, signature: str
@@ -111,6 +112,7 @@ def test_any_link(
         store.get(identity, name, expires, signature)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters()), st.sampled_from(sorted(MEDIA_TYPES)))
 def test_any_label(tmp_path_factory: pytest.TempPathFactory, label: str, extension: str) -> None:
     """Whatever a customer calls the file, its link works and its headers are plain ASCII on one line."""

@@ -14,7 +14,7 @@ import pytest
 from file_conversion.catalogue import MAX_BODY_BYTES, MAX_FILE_BYTES, PAIRS
 from file_conversion.inspection import CHECKS, inspect
 from file_conversion.order import Order
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -100,6 +100,7 @@ def test_bad_bodies_are_refused(body: bytes, status: int, code: str) -> None:
     assert refused(body) == (status, code)
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_as_a_body(body: bytes) -> None:
     """Whatever is sent, the only error is a refusal."""
@@ -114,6 +115,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries({}, optional=dict.fromkeys(MEMBERS, JSON | st.sampled_from(["png", "webp", "data:;base64,"])))
 )
@@ -129,6 +131,7 @@ HEADS = [
 ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(CHECKS)), st.sampled_from(HEADS), st.binary(max_size=300), st.booleans())
 def test_any_bytes_as_a_file(extension: str, head: bytes, rest: bytes, directory: bool) -> None:
     """Whatever follows a format's first bytes, looking at it gives nothing or a refusal."""
@@ -137,6 +140,7 @@ def test_any_bytes_as_a_file(extension: str, head: bytes, rest: bytes, directory
         inspect(head + rest + end, extension)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damaged_archives(archive: Callable[..., bytes], data: st.DataObject) -> None:
     """A real archive with any few bytes changed gives nothing or a refusal."""

@@ -3,13 +3,16 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -23,17 +26,51 @@ _START_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server process that sells conversions, its `folder` for data, and its log."""
+    """A running server that sells conversions: its URL, its first process, and its `folder` for data and log."""
 
     url: str
+    pid: int
     folder: Path
-    log: Path
 
     @contextmanager
     def customer(self) -> Generator[Customer]:
         """A customer on connections of their own."""
         with httpx2.Client(base_url=self.url, timeout=60, trust_env=False) as http:
             yield Customer(http)
+
+    def raw(self, request: bytes) -> tuple[int, bytes]:
+        """Send these bytes and no more; status and body of the answer, which has to say how long it is."""
+        address = urlsplit(self.url)
+        with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+            connection.sendall(request)
+            answer = HTTPResponse(connection)
+            answer.begin()
+            return answer.status, answer.read()
+
+    def results(self) -> int:
+        """How many results are stored: so many conversions succeeded."""
+        return sum(1 for file in (self.folder / "data" / "results").iterdir() if re.search(r"\.\d+$", file.name))
+
+    def workers(self) -> list[int]:
+        """The processes that serve."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        if not children.exists():
+            pytest.skip("only Linux with /proc tells which processes are a server's workers")
+        pids = [int(pid) for pid in children.read_text().split()]
+        return [pid for pid in pids if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@contextmanager
+def only(worker: int, workers: list[int]) -> Generator[None]:
+    """Let only one of the workers run, for a moment."""
+    others = [pid for pid in workers if pid != worker]
+    for pid in others:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
 
 
 UVICORN = ("-m", "file_conversion")
@@ -60,7 +97,7 @@ def serving(command: tuple[str, ...], folder: Path, workers: int = 1, **settings
             stderr=output,
         )
     try:
-        yield Server(_announced(process, log), folder, log)
+        yield Server(_announced(process, log), process.pid, folder)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

@@ -30,7 +30,7 @@ def _text(document: pypdfium2.PdfDocument, made: Path) -> None:
     if not any(pages):
         raise Unconvertible("no-text")
     text = "\n\n".join(pages).replace("\r\n", "\n").replace(_LINE_END_HYPHEN, "-")
-    made.write_text(text + "\n", encoding="utf-8", errors="replace")
+    made.write_text(text.strip() + "\n", encoding="utf-8", errors="replace")
 
 
 def _image(document: pypdfium2.PdfDocument, made: Path, kind: str) -> None:

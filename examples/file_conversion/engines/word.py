@@ -14,7 +14,8 @@ _EQUATION = b":oMath"
 
 def convert(given: Path, source: str, made: Path, target: str) -> None:
     """A PDF that looks like the document; a plainer one where it has equations or dxpdf gives up."""
-    os.environ["FONTCONFIG_FILE"] = str(FONTS / "fonts.conf")  # read when dxpdf first looks for a font
+    # read when dxpdf first looks for a font; the second is where fonts.conf finds them
+    os.environ.update(FONTCONFIG_FILE=str(FONTS / "fonts.conf"), XDG_DATA_HOME=str(FONTS.parent))
     if not _has_equations(given):
         with suppress(BaseException):  # a Rust panic is no Exception
             made.write_bytes(dxpdf.convert(given.read_bytes()))

@@ -1,6 +1,6 @@
 """Caveats: the conditions in a macaroon, and how a repeated one may only narrow (bLIP 26, "Caveats").
 
-A challenge carries exactly three, so that the most limited client can still append one of its own:
+A challenge carries exactly three, because npm's `macaroon`, the most limited library, can not write a fourth:
 
     services=<service>:0
     <service>_valid_until=<unix seconds>

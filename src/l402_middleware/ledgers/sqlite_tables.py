@@ -108,6 +108,7 @@ def migrate(db: sqlite3.Connection) -> None:
 
 
 def hold(db: sqlite3.Connection, claim: Claim) -> Outcome:
+    """Decide a claim, and insert its hold where the outcome is `Held`."""
     if db.execute("SELECT 1 FROM revoked WHERE token_id = ?", (claim.token_id,)).fetchone():
         return Revoked()
     payment = _find(db, claim.payment_hash)
@@ -127,7 +128,7 @@ def hold(db: sqlite3.Connection, claim: Claim) -> Outcome:
             _drop(db, (claim.payment_hash, leases[0][1]))
             _note(db, payment, claim.now, "lapsed")
         db.execute(
-            "INSERT INTO holds (payment_hash, hold_id, request, lease_until) VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO holds (payment_hash, hold_id, request, lease_until) VALUES (?, ?, ?, ?)",
             (claim.payment_hash, claim.hold_id, claim.request, claim.lease_until),
         )
         return Held(payment.uses - payment.settled - active - 1, bool(payment.confirmed))
@@ -163,6 +164,7 @@ def _create(db: sqlite3.Connection, claim: Claim) -> _Payment:
 
 
 def renew(db: sqlite3.Connection, hold: tuple[bytes, bytes], lease_until: float) -> bool:
+    """Move the end of a lease that is there."""
     renewed = db.execute(
         "UPDATE holds SET lease_until = ? WHERE payment_hash = ? AND hold_id = ?", (lease_until, *hold)
     )
@@ -172,6 +174,7 @@ def renew(db: sqlite3.Connection, hold: tuple[bytes, bytes], lease_until: float)
 def settle(
     db: sqlite3.Connection, hold: tuple[bytes, bytes], now: float, answer: bytes | None, replay_until: float
 ) -> bool:
+    """Turn a hold that is there into a delivery, and keep `answer`."""
     if answer is not None:
         db.execute(
             "INSERT OR REPLACE INTO answers (payment_hash, request, replay_until, answer)"
@@ -189,6 +192,7 @@ def settle(
 
 
 def release(db: sqlite3.Connection, hold: tuple[bytes, bytes], now: float) -> None:
+    """Drop a hold that is there."""
     payment = _find(db, hold[0])
     if payment is not None and _drop(db, hold):
         _note(db, payment, now, "released")
@@ -199,6 +203,7 @@ def _drop(db: sqlite3.Connection, hold: tuple[bytes, bytes]) -> bool:
 
 
 def confirm(db: sqlite3.Connection, payment_hash: bytes, now: float) -> None:
+    """Mark a payment that is there as received."""
     payment = _find(db, payment_hash)
     if payment is not None and not payment.confirmed:
         db.execute("UPDATE payments SET confirmed = 1 WHERE id = ?", (payment.id,))
@@ -206,10 +211,12 @@ def confirm(db: sqlite3.Connection, payment_hash: bytes, now: float) -> None:
 
 
 def revoke(db: sqlite3.Connection, token_id: bytes) -> None:
+    """Put a token on the denylist."""
     db.execute("INSERT OR IGNORE INTO revoked (token_id) VALUES (?)", (token_id,))
 
 
 def revoked(db: sqlite3.Connection) -> frozenset[bytes]:
+    """The denylist."""
     return frozenset(token_id for (token_id,) in db.execute("SELECT token_id FROM revoked"))
 
 
@@ -225,15 +232,17 @@ def _note(db: sqlite3.Connection, payment: _Payment, at: float, what: What) -> N
 
 
 def count(db: sqlite3.Connection, totals: Sequence[Total]) -> None:
+    """Add to the totals."""
     for total in totals:
         db.execute(
             "INSERT INTO totals (day, endpoint, what, count, msat) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (day, endpoint, what) DO UPDATE SET count = count + excluded.count, msat = msat + excluded.msat",
+            " ON CONFLICT DO UPDATE SET count = count + excluded.count, msat = msat + excluded.msat",
             (total.day, total.endpoint, total.what, total.count, total.msat),
         )
 
 
 def totals(db: sqlite3.Connection, since: int, until: int) -> list[Total]:
+    """The totals from day `since` up to and including day `until`."""
     rows = db.execute(
         "SELECT day, endpoint, what, count, msat FROM totals WHERE day BETWEEN ? AND ? ORDER BY day, endpoint, what",
         (since, until),
@@ -242,16 +251,20 @@ def totals(db: sqlite3.Connection, since: int, until: int) -> list[Total]:
 
 
 def history(db: sqlite3.Connection, payment_hash: bytes) -> History | None:
+    """One payment that is there, with its events."""
     row = db.execute(
         "SELECT id, token_id, endpoint, msat, uses, settled FROM payments WHERE payment_hash = ?", (payment_hash,)
     ).fetchone()
     if row is None:
         return None
-    events = db.execute("SELECT at, what FROM events WHERE payment = ? ORDER BY id", row[:1])
-    return History(payment_hash, *row[1:], tuple(Event(*event) for event in events))
+    payment, token_id, endpoint, msat, uses, settled = row
+    rows = db.execute("SELECT at, what FROM events WHERE payment = ? ORDER BY id", (payment,))
+    events = tuple(Event(at, what) for at, what in rows)
+    return History(payment_hash, token_id, endpoint, msat, uses, settled, events)
 
 
 def keep_key(db: sqlite3.Connection, candidate: str) -> str:
+    """The key that is there, or else `candidate` from now on."""
     db.execute("INSERT OR IGNORE INTO keys (name, value) VALUES ('secret', ?)", (candidate,))
     (key,) = db.execute("SELECT value FROM keys WHERE name = 'secret'").fetchone()
     return str(key)

@@ -96,6 +96,8 @@ class Delivery:
         """
         assert self._head is not None
         status, headers = self._head
+        if self._hold is None:
+            return True
         if not self._charge_if(status):
             yield from self.fail()
             return True

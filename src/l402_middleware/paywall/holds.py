@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
+from weakref import WeakSet
 
 from ..core.errors import LedgerError
 from ..flow import Flow, do
@@ -21,9 +22,12 @@ T = TypeVar("T")
 log = logging.getLogger("l402_middleware")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Hold:
-    """One use of a payment, held by this process for a running handler."""
+    """One use of a payment, held by this process for a running handler.
+
+    Renewed only while somebody has it: the use of a delivery that was dropped unfinished is free after a lease.
+    """
 
     payment_hash: bytes
     hold_id: bytes
@@ -37,7 +41,7 @@ class Holds:
         self._ledger = ledger
         self._lease = lease
         self._clock = clock
-        self._running: set[Hold] = set()
+        self._running: WeakSet[Hold] = WeakSet()
         self._lock = threading.Lock()
         self._pid = 0
 
@@ -65,7 +69,10 @@ class Holds:
         """Turn a hold into a delivery; False where its lease was lost to another request. Raises `LedgerError`."""
         self._forget(hold)
         now = self._clock()
-        return (yield from do(self._ledger.settle(hold.payment_hash, hold.hold_id, now, packed, now + replay_for)))
+        settling = self._ledger.settle(hold.payment_hash, hold.hold_id, now, packed, now + replay_for)
+        # Cancelled or failed, the answer is not delivered: without the release the client waits for the lease to end.
+        settled: bool = yield from self.guard(hold, do(settling))
+        return settled
 
     def release(self, hold: Hold) -> Flow[None]:
         """Give a use back. Where the ledger can not be told, the end of the lease will do it."""
@@ -89,17 +96,21 @@ class Holds:
             self._running.discard(hold)
 
     def _renew(self) -> None:
-        while True:
+        while self._renew_those_due():
             time.sleep(self._lease / 12)
-            with self._lock:
-                if not self._running:
-                    self._pid = 0
-                    return
-                due = time.monotonic() - self._lease / 3
-                holds = [hold for hold in self._running if hold.renewed_at <= due]
-            for hold in holds:
-                try:
-                    self._ledger.renew(hold.payment_hash, hold.hold_id, self._clock() + self._lease).block()
-                    hold.renewed_at = time.monotonic()
-                except LedgerError as error:
-                    log.warning("a running request's lease could not be renewed, trying again: %s", error)
+
+    def _renew_those_due(self) -> bool:
+        """One round; False where nothing runs any more. Between rounds no hold is kept alive from here."""
+        with self._lock:
+            if not self._running:
+                self._pid = 0
+                return False
+            due = time.monotonic() - self._lease / 3
+            holds = [hold for hold in self._running if hold.renewed_at <= due]
+        for hold in holds:
+            try:
+                self._ledger.renew(hold.payment_hash, hold.hold_id, self._clock() + self._lease).block()
+                hold.renewed_at = time.monotonic()
+            except LedgerError as error:
+                log.warning("a running request's lease could not be renewed, trying again: %s", error)
+        return True

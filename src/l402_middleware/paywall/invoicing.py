@@ -99,11 +99,14 @@ class Invoicing:
 
     def _call(self, function: InvoiceFunction, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         try:
-            return CreatedInvoice((yield from do(Call[str](function, request))))
+            bolt11 = yield from do(Call[object](function, request))
         except ProviderError:
             raise
         except Exception as error:
             raise ProviderError("rejected", f"the provider function raised {type(error).__name__}") from error
+        if not isinstance(bolt11, str):
+            raise ProviderError("bad-answer", f"the provider function returned {type(bolt11).__name__}, not an invoice")
+        return CreatedInvoice(bolt11)
 
 
 def memo_of(text: str) -> str:

@@ -15,6 +15,10 @@ ChargeIf: TypeAlias = Callable[[int], bool]
 
 DEFAULT_MAX_BODY = 16 * 1024 * 1024
 
+# Beyond these a credential could be sold that no ledger can count, or whose end its own caveat can not say.
+MAX_USES = 1_000_000_000
+MAX_VALID_FOR = 100 * 365 * 24 * 3600
+
 
 def below_400(status: int) -> bool:
     """The answers that count as delivered: 2xx and 3xx."""
@@ -60,10 +64,14 @@ class Offer:
         max_body: int = DEFAULT_MAX_BODY,
     ) -> None:
         self.price: Msat | PriceFunction = price if callable(price) else as_amount(price)
-        if uses is not None and (type(uses) is not int or uses < 1):
-            raise ConfigurationError(f"uses must be a whole number from 1, or None for a pass, not {uses!r}")
-        if type(valid_for) is not int or valid_for < 1:
-            raise ConfigurationError(f"valid_for must be a whole number of seconds from 1, not {valid_for!r}")
+        if uses is not None and (type(uses) is not int or not 1 <= uses <= MAX_USES):
+            raise ConfigurationError(
+                f"uses must be a whole number from 1 to {MAX_USES}, or None for a pass, not {uses!r}"
+            )
+        if type(valid_for) is not int or not 1 <= valid_for <= MAX_VALID_FOR:
+            raise ConfigurationError(
+                f"valid_for must be a whole number of seconds from 1 to {MAX_VALID_FOR}, not {valid_for!r}"
+            )
         if bind not in (None, "endpoint", "request"):
             raise ConfigurationError(f'bind must be "endpoint" or "request", not {bind!r}')
         if callable(price) and bind == "endpoint":

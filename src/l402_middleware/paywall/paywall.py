@@ -29,6 +29,9 @@ from .tallies import Tallies
 
 Decision: TypeAlias = Delivery | Response
 
+# The largest number that a setting may have: ten years in seconds, or a third of a gigabyte.
+MAX_SETTING = 10 * 365 * 24 * 3600
+
 log = logging.getLogger("l402_middleware")
 
 
@@ -86,8 +89,9 @@ class Paywall:
             ("replay_max_bytes", replay_max_bytes, 0),
             ("lease", lease, 1),
         ):
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
-                raise ConfigurationError(f"{name} must be a number from {least}, not {value!r}")
+            kind = int | float if name in ("replay_for", "lease") else int
+            if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= MAX_SETTING:
+                raise ConfigurationError(f"{name} must be a number from {least} to {MAX_SETTING}, not {value!r}")
         Caveats(service, unknown_caveats)
         self.ledger = ledger_from_url(ledger) if isinstance(ledger, str) else ledger
         self.wallet = provider if isinstance(provider, DevNode) else None

@@ -47,9 +47,9 @@ def personal(headers: Headers) -> Headers:
     """The headers of a paid answer: no shared cache may keep it, nor give it to a caller with another credential."""
     cache_control = [value for name, value in headers if name.lower() == b"cache-control"]
     directives = [part.strip() for part in b",".join(cache_control).split(b",") if part.strip()]
-    names = {part.split(b"=")[0].lower() for part in directives}
     kept = [part for part in directives if part.split(b"=")[0].lower() not in (b"public", b"s-maxage")]
-    if not names & {b"private", b"no-store"}:
+    # Only a bare `private` keeps the whole answer out of shared caches (RFC 9111, section 5.2.2.7).
+    if not {part.lower() for part in directives} & {b"private", b"no-store"}:
         kept.insert(0, b"private")
     vary = b", ".join(value for name, value in headers if name.lower() == b"vary")
     if b"authorization" not in (part.strip().lower() for part in vary.split(b",")) and vary.strip() != b"*":

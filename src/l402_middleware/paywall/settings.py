@@ -49,6 +49,8 @@ def paywall_from_settings(settings: Mapping[str, Any] | None = None) -> Paywall:
                 keys = file.read().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"L402_SECRET_KEYS_FILE can not be read: {error}") from None
+        if not keys:
+            raise ConfigurationError(f"L402_SECRET_KEYS_FILE={path} is empty; `l402 keygen` makes a key")
     if keys:
         arguments["secret_keys"] = [part.strip() for part in keys.split(",")] if isinstance(keys, str) else keys
     return Paywall(provider_from_url(provider) if isinstance(provider, str) else provider, **arguments)

@@ -1,0 +1,1 @@
+"""The one flow of the paywall, driven without any server or framework."""

@@ -1,0 +1,60 @@
+"""Answers: which of a paid one's headers caches may act on, and how one is kept to be given again."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from l402_middleware.paywall.response import Headers, Response, pack, personal, unpack
+
+
+@pytest.mark.parametrize(
+    ("given", "cache_control", "vary"),
+    [
+        ([], "private", "Authorization"),
+        ([("Cache-Control", "public, max-age=60")], "private, max-age=60", "Authorization"),
+        ([("cache-control", "max-age=60, s-maxage=600")], "private, max-age=60", "Authorization"),
+        ([("cache-control", "PUBLIC"), ("cache-control", "S-MaxAge=9")], "private", "Authorization"),
+        ([("cache-control", "no-store")], "no-store", "Authorization"),
+        ([("cache-control", "Private, max-age=1")], "Private, max-age=1", "Authorization"),
+        ([("cache-control", "private=set-cookie, max-age=1")], "private, private=set-cookie, max-age=1", None),
+        ([("cache-control", "must-revalidate, no-cache")], "private, must-revalidate, no-cache", None),
+        ([("cache-control", " , ,")], "private", "Authorization"),
+        ([("vary", "Accept")], "private", "Accept, Authorization"),
+        ([("Vary", "accept"), ("vary", "cookie")], "private", "accept, cookie, Authorization"),
+        ([("vary", "AUTHORIZATION, Cookie")], "private", "AUTHORIZATION, Cookie"),
+        ([("vary", "*")], "private", "*"),
+        ([("vary", "")], "private", "Authorization"),
+    ],
+)
+def test_personal(given: list[tuple[str, str]], cache_control: str, vary: str | None) -> None:
+    """Case 90: no shared cache keeps a paid answer, and what the application said that is stricter stays."""
+    other = (b"x-app", b"1")
+    headers = personal([(name.encode(), value.encode()) for name, value in given] + [other])
+    assert headers == [
+        other,
+        (b"cache-control", cache_control.encode()),
+        (b"vary", (vary or "Authorization").encode()),
+    ]
+
+
+names = st.binary(min_size=1, max_size=20)
+headers = st.lists(st.tuples(names, st.binary(max_size=50)), max_size=5)
+
+
+@given(st.integers(100, 599), headers, st.binary(max_size=200), st.none() | st.binary(min_size=32, max_size=32))
+def test_pack(status: int, headers: Headers, body: bytes, digest: bytes | None) -> None:
+    """A kept answer comes back byte for byte."""
+    assert unpack(pack(Response(status, headers, body), digest)) == (Response(status, headers, body), digest)
+
+
+@given(headers)
+def test_personal_is_private_whatever_the_application_says(headers: Headers) -> None:
+    """Any headers: exactly one Cache-Control that is private or no-store, exactly one Vary, and nothing else lost."""
+    answer = personal(headers)
+    [cache_control] = [value for name, value in answer if name.lower() == b"cache-control"]
+    directives = {part.strip().lower() for part in cache_control.split(b",")}
+    assert directives & {b"private", b"no-store"}
+    assert not directives & {b"public"}
+    assert len([name for name, _ in answer if name.lower() == b"vary"]) == 1
+    kept = {b"cache-control", b"vary"}
+    assert [pair for pair in answer if pair[0].lower() not in kept] == [h for h in headers if h[0].lower() not in kept]

@@ -1,0 +1,181 @@
+"""What may be set: the settings of a paywall, and the conditions of an offer."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l402_middleware import ConfigurationError, Offer, Paywall, msats, paywall_from_settings, sats
+from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
+from l402_middleware.paywall.delivery import Delivery
+from l402_middleware.paywall.response import Response
+from l402_middleware.providers.devnode import DevNode
+from l402_middleware.providers.lnbits import LNbits
+
+from .shop import KEY, Clock, Shop, ask, code, deliver
+
+OTHER_KEY = "fedcba9876543210" * 4
+
+
+def shop_of(settings: dict[str, Any]) -> Shop:
+    """The paywall that settings describe, with somebody to pay it."""
+    paywall = paywall_from_settings({"L402_PROVIDER": "dev:", "L402_SECRET_KEYS": KEY, **settings})
+    shop = Shop()
+    shop.paywall = paywall
+    assert paywall.wallet is not None
+    shop.node = paywall.wallet
+    return shop
+
+
+@pytest.mark.parametrize(
+    ("settings", "second"),
+    [
+        ({}, 200),
+        ({"L402_REPLAY_FOR": "0"}, 402),
+        ({"L402_REPLAY_FOR": "0", "L402_INVALID_CREDENTIAL_STATUS": "401"}, 401),
+        ({"L402_REPLAY_FOR": 0}, 402),
+        ({"L402_SERVICE": "weather", "L402_INVOICE_EXPIRY": "60", "L402_LEASE": "2.5"}, 200),
+        ({"L402_UNKNOWN_CAVEATS": "reject", "L402_SERVICE": ""}, 200),
+        ({"L402_LEDGER": "memory:", "L402_PROVIDER": DevNode()}, 200),
+        ({"L402_LEDGER": MemoryLedger(), "L402_SECRET_KEYS": [OTHER_KEY, KEY]}, 200),
+        ({"L402_SECRET_KEYS": f"{OTHER_KEY}, {KEY}"}, 200),
+    ],
+)
+def test_settings(settings: dict[str, Any], second: int) -> None:
+    """Settings, as text or as values, make a paywall that sells, and that answers a second request as it was told."""
+    shop = shop_of(settings)
+    offer = Offer(10)
+    credential = shop.buy(offer)
+    assert deliver(shop.decide(offer, ask("GET /thing", credential)))
+    again = shop.decide(offer, ask("GET /thing", credential))
+    assert isinstance(again, Response)
+    assert again.status == second
+
+
+def test_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a mapping the environment is read."""
+    monkeypatch.setenv("L402_PROVIDER", "lnbits+https://lnbits.example?invoice_key=abcdef0123456789")
+    monkeypatch.setenv("L402_LEDGER", f"sqlite:///{tmp_path}/l402.db")
+    paywall = paywall_from_settings()
+    assert isinstance(paywall.ledger, SQLiteLedger)
+    assert paywall.wallet is None
+
+
+def test_keys_from_a_file(tmp_path: Path) -> None:
+    """`L402_SECRET_KEYS_FILE` holds the ring; what one paywall sold another with that ring honours."""
+    path = tmp_path / "keys"
+    path.write_text(f"{OTHER_KEY},\n{KEY}\n")
+    shop = shop_of({"L402_SECRET_KEYS": None, "L402_SECRET_KEYS_FILE": str(path)})
+    credential = Shop().buy(Offer(10))
+    assert isinstance(shop.decide(Offer(10), ask("GET /thing", credential)), Response)
+    shop.paywall._clock = Clock()
+    assert isinstance(shop.decide(Offer(10), ask("GET /thing", credential)), Delivery)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"L402_PROVIDER": None}, "L402_PROVIDER"),
+        ({"L402_PROVIDER": "lnd://hunter2@node"}, "provider URL"),
+        ({"L402_PROVIDER": "lnbits+https://node?invoice_key=hunter2"}, "ledger"),
+        ({"L402_LEDGER": "mysql://me:hunter2@db"}, "ledger URL"),
+        ({"L402_SERVICE": "two words"}, "service"),
+        ({"L402_SERVICE": "under_score"}, "service"),
+        ({"L402_INVOICE_EXPIRY": "soon"}, "L402_INVOICE_EXPIRY"),
+        ({"L402_INVOICE_EXPIRY": "0"}, "invoice_expiry"),
+        ({"L402_INVOICE_EXPIRY": "9" * 30}, "invoice_expiry"),
+        ({"L402_REPLAY_FOR": "-1"}, "replay_for"),
+        ({"L402_REPLAY_FOR": "nan"}, "replay_for"),
+        ({"L402_REPLAY_FOR": "inf"}, "replay_for"),
+        ({"L402_LEASE": "0"}, "lease"),
+        ({"L402_LEASE": "nan"}, "lease"),
+        ({"L402_LEASE": "inf"}, "lease"),
+        ({"L402_LEASE": "1 minute"}, "L402_LEASE"),
+        ({"L402_INVALID_CREDENTIAL_STATUS": "403"}, "invalid_credential_status"),
+        ({"L402_UNKNOWN_CAVEATS": "maybe"}, "unknown_caveats"),
+        ({"L402_SECRET_KEYS": "hunter2"}, "secret key 1"),
+        ({"L402_SECRET_KEYS": "hunter2" * 10}, "secret key 1"),
+        ({"L402_SECRET_KEYS": f"{KEY},"}, "secret key 2"),
+        ({"L402_SECRET_KEYS": f"{KEY},{KEY}"}, "twice"),
+        ({"L402_SECRET_KEYS_FILE": "/nowhere/keys"}, "L402_SECRET_KEYS_FILE"),
+        ({"L402_SECRET_KEYS_FILE": "/dev/null"}, "L402_SECRET_KEYS_FILE"),
+    ],
+)
+def test_settings_that_can_not_work(settings: dict[str, Any], named: str) -> None:
+    """A setting that can not work is an error at start-up that names it, and never repeats a secret."""
+    with pytest.raises(ConfigurationError) as refused:
+        shop_of(settings)
+    assert named in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((LNbits("https://node.example", "0123456789abcdef"),), {}),
+        ((DevNode(),), {"network": "regtest"}),
+        (("dev:",), {"ledger": MemoryLedger()}),
+        ((None,), {"ledger": MemoryLedger()}),
+        ((DevNode(),), {"secret_keys": KEY}),
+        ((DevNode(),), {"secret_keys": []}),
+        ((DevNode(),), {"secret_keys": [7]}),
+        ((DevNode(),), {"invoice_expiry": True}),
+        ((DevNode(),), {"invoice_expiry": 60.5}),
+        ((DevNode(),), {"replay_max_bytes": 1.5}),
+        ((DevNode(),), {"replay_max_bytes": -1}),
+        ((DevNode(),), {"lease": "60"}),
+        ((DevNode(),), {"invalid_credential_status": 500}),
+    ],
+)
+def test_paywalls_that_can_not_work(arguments: tuple[Any], options: dict[str, Any]) -> None:
+    """A paywall without a ledger, with a provider that is none, or with impossible numbers is never built."""
+    with pytest.raises(ConfigurationError):
+        Paywall(*arguments, **options)
+
+
+@pytest.mark.parametrize("price", [0, -1, 1.0, True, "21", None, 21_000_000 * 10**8 + 1])
+def test_prices_that_are_none(price: Any) -> None:
+    """Case 57: an amount that can not be paid is an error where the offer is made."""
+    with pytest.raises(ConfigurationError, match=r"price|amount"):
+        Offer(price)
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"uses": 0},
+        {"uses": -1},
+        {"uses": 1.0},
+        {"uses": True},
+        {"uses": 10**20},
+        {"valid_for": 0},
+        {"valid_for": 3600.0},
+        {"valid_for": True},
+        {"valid_for": 10**20},
+        {"bind": "path"},
+        {"max_body": -1},
+        {"max_body": 1e6},
+        {"price": lambda request: 1, "bind": "endpoint"},
+    ],
+)
+def test_offers_that_can_not_be_kept(conditions: dict[str, Any]) -> None:
+    """Case 57: conditions that no credential could carry, or that would open a dear request with a cheap one."""
+    with pytest.raises(ConfigurationError):
+        Offer(**{"price": 10, **conditions})
+
+
+def test_the_largest_offer_can_be_bought() -> None:
+    """The most that an offer may say is a credential that works: nobody pays for one that can not be honoured."""
+    offer = Offer(sats(21_000_000 * 10**8), uses=1_000_000_000, valid_for=100 * 365 * 24 * 3600)
+    shop = Shop()
+    assert isinstance(shop.decide(offer, ask("GET /thing", shop.buy(offer))), Delivery)
+
+
+def test_the_smallest_offer_can_be_bought() -> None:
+    """Case 57: a millisatoshi is a price."""
+    offer = Offer(msats(1), valid_for=1)
+    shop = Shop()
+    credential = shop.buy(offer)
+    assert isinstance(shop.decide(offer, ask("GET /thing", credential)), Delivery)
+    shop.clock.now += 601
+    assert code(shop.decide(offer, ask("GET /thing", credential))) == (402, "expired")
