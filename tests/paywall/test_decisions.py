@@ -132,12 +132,8 @@ def test_an_async_price_under_the_blocking_driver(shop: Shop, price: Any) -> Non
 
 @pytest.mark.parametrize("price", [Priced(), undeclared])
 @pytest.mark.anyio
-async def test_a_plain_callable_that_gives_an_awaitable(
-    shop: Shop, price: Any, anyio_backend: str, request: pytest.FixtureRequest
-) -> None:
+async def test_a_plain_callable_that_gives_an_awaitable(shop: Shop, price: Any) -> None:
     """A price function need not be declared async to be one."""
-    if anyio_backend == "trio":
-        request.applymarker(pytest.mark.xfail(reason="trio's threads take back no coroutine", raises=TypeError))
     assert members(await shop.adecide(Offer(price), ask()))["amount_msat"] == 1500
 
 
