@@ -9,13 +9,12 @@ import pytest
 
 from l402_middleware import ConfigurationError, LedgerError, Offer, Paywall
 from l402_middleware.core.errors import ProviderError
-from l402_middleware.flow import Step, drive
+from l402_middleware.flow import Flow, Step, drive
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.ledgers.ledger import Claim, Outcome, Total, day_of
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.redemption import MEMORY
 from l402_middleware.providers.devnode import DevNode
-from l402_middleware.providers.provider import Exchange
 
 from .shop import KEY, NOW, Clock, Shop, ask, code, deliver
 
@@ -71,7 +70,7 @@ class Node(DevNode):
     def __post_init__(self) -> None:
         super().__init__(clock=self.clock)
 
-    def is_settled(self, payment_hash: bytes) -> Exchange[bool]:
+    def is_settled(self, payment_hash: bytes) -> Flow[bool]:
         yield from ()
         self.asked.append(payment_hash)
         if self.broken:

@@ -33,7 +33,7 @@ class SQLiteLedger:
                 f"SQLiteLedger({name!r}): give the path of a file, which all workers share; for one process "
                 "without a file there is MemoryLedger()"
             )
-        self._path = os.path.abspath(name)
+        self.path = os.path.abspath(name)
         self._mutex = threading.Lock()
         self._writer: Writer | None = None
         _ledgers.add(self)
@@ -88,10 +88,10 @@ class SQLiteLedger:
         with self._mutex:
             if self._writer is None:
                 try:
-                    self._writer = Writer(self._path, tables.migrate, tables.prune)
+                    self._writer = Writer(self.path, tables.migrate, tables.prune)
                 except RuntimeError as error:
                     raise LedgerError(
-                        f"ledger {self._path}: its thread can not start ({error}); raise the limit of threads"
+                        f"ledger {self.path}: its thread can not start ({error}); raise the limit of threads"
                     ) from None
             self._writer.queue.put(operation)
 

@@ -2,15 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeAlias, cast
 
 from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
 from ..core.invoice import Invoice, decode
 from ..flow import Call, Flow, do
-from ..providers.provider import CreatedInvoice, Exchange, InvoiceRequest, Provider, SettlementCheck
-from ..providers.transport import Transport
-
-T = TypeVar("T")
+from ..providers.provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
 
 InvoiceFunction: TypeAlias = Callable[[InvoiceRequest], str | Awaitable[str]]
 
@@ -29,7 +26,7 @@ class Invoicing:
     """
 
     def __init__(self, provider: Provider | InvoiceFunction, network: str | None, *, verify_settlement: bool) -> None:
-        self._transport = Transport()
+        self._provider: Provider | None = None
         self._settlement_check: SettlementCheck | None = None
         self._create: Callable[[InvoiceRequest], Flow[CreatedInvoice]]
         if not callable(provider):
@@ -40,7 +37,8 @@ class Invoicing:
             if network is not None:
                 raise ConfigurationError("network is the provider's own setting; give it to the provider")
             self.network, self.granularity_msat = provider.network, provider.granularity_msat
-            self._create = lambda request: self._exchange(provider.create_invoice(request))
+            self._provider = provider
+            self._create = provider.create_invoice
             if hasattr(provider, "is_settled"):
                 self._settlement_check = cast(SettlementCheck, provider)
         else:
@@ -74,28 +72,17 @@ class Invoicing:
     def is_settled(self, payment_hash: bytes) -> Flow[bool]:
         """Whether the backend has received the payment. Raises `ProviderError` where it can not be asked."""
         assert self._settlement_check is not None
-        return (yield from self._exchange(self._settlement_check.is_settled(payment_hash)))
+        return (yield from self._settlement_check.is_settled(payment_hash))
 
     def close(self) -> None:
         """Close the connections of blocking drivers."""
-        self._transport.close()
+        if self._provider is not None:
+            self._provider.close()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        await self._transport.aclose()
-
-    def _exchange(self, exchange: Exchange[T]) -> Flow[T]:
-        try:
-            question = next(exchange)
-            while True:
-                try:
-                    answer = yield from do(self._transport.send(question))
-                except ProviderError as error:
-                    question = exchange.throw(error)
-                else:
-                    question = exchange.send(answer)
-        except StopIteration as end:
-            return cast(T, end.value)
+        if self._provider is not None:
+            await self._provider.aclose()
 
     def _call(self, function: InvoiceFunction, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         try:
