@@ -1,15 +1,21 @@
 """Where invoices come from: one file per Lightning backend."""
 
+from .core_lightning import CoreLightning
 from .devnode import DevNode
 from .lnbits import LNbits
+from .lnd import LND
+from .phoenixd import Phoenixd
 from .provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
 from .url import provider_from_url
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - as sorted() has it, which does not take LND for a constant
+    "CoreLightning",
     "CreatedInvoice",
     "DevNode",
     "InvoiceRequest",
+    "LND",
     "LNbits",
+    "Phoenixd",
     "Provider",
     "SettlementCheck",
     "provider_from_url",

@@ -1,42 +1,82 @@
 """A provider by URL, so that a deployment changes its wallet without a change of code."""
 
+import os
+from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from ..core.errors import ConfigurationError
+from .access import read_secret
+from .core_lightning import CoreLightning
 from .devnode import DevNode
 from .lnbits import LNbits
+from .lnd import LND
+from .phoenixd import Phoenixd
 from .provider import Provider
 
-FORMS = "dev: (development only), lnbits+https://HOST?invoice_key=KEY (or invoice_key_file=PATH)"
+FORMS = (
+    "dev: (development only), lnbits+https://HOST?invoice_key_file=PATH, "
+    "lnd+https://HOST:8080?macaroon_file=PATH&tls_cert=PATH, cln+https://HOST:3010?rune_file=PATH&tls_cert=PATH, "
+    "phoenixd+http://HOST:9740?password_file=PATH"
+)
+
+
+class _Kind(NamedTuple):
+    make: Callable[..., Provider]
+    secret: str
+    others: frozenset[str]
+
+
+_KINDS = {
+    "lnbits": _Kind(LNbits, "invoice_key", frozenset({"network"})),
+    "lnd": _Kind(LND, "macaroon", frozenset({"network", "tls_cert", "macaroon_file"})),
+    "cln": _Kind(CoreLightning, "rune", frozenset({"network", "tls_cert"})),
+    "phoenixd": _Kind(Phoenixd, "password", frozenset({"network"})),
+}
 
 
 def provider_from_url(url: str) -> Provider:
-    """The provider that `url` names: `dev:`, or `lnbits+https://host[/path]?invoice_key=...`.
+    """The provider that `url` names.
 
-    A parameter that ends in `_file` is read from that file, so that a secret need not stand in the URL; `network` can
-    be given too. Raises `ConfigurationError`, which never repeats the URL.
+    `dev:` for `DevNode`; `lnbits+https://host[/path]?invoice_key=...`, `lnd+https://host:8080?macaroon=...&tls_cert=...`
+    (or `lnd+rest://...`), `cln+https://host:3010?rune=...&tls_cert=...`, `phoenixd+http://host:9740?password=...`, each
+    also with `http` or `https` and with `network`. The secret need not stand in the URL: with `_file` after its name it
+    is read from that file, with `_env` from that environment variable. Raises `ConfigurationError`, which never repeats
+    the URL.
     """
-    parts = urlsplit(url)
-    parameters = _parameters(parts.query)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(f"provider URL: it can not be read; known are {FORMS}") from None
     if parts.scheme == "dev" and not (parts.netloc or parts.path or parts.query):
         return DevNode()
-    kind, _, transport = parts.scheme.partition("+")
-    if kind == "lnbits" and transport in ("http", "https"):
-        address = urlunsplit((transport, parts.netloc, parts.path, "", ""))
-        unknown = parameters.keys() - {"invoice_key", "network"}
-        if unknown:
-            raise ConfigurationError(f"provider URL: unknown parameter {', '.join(sorted(unknown))}")
-        return LNbits(address, parameters.get("invoice_key", ""), parameters.get("network", "bitcoin"))
-    raise ConfigurationError(f"provider URL: unknown scheme {parts.scheme!r}; known are {FORMS}")
+    name, _, scheme = parts.scheme.partition("+")
+    if parts.scheme == "lnd+rest":
+        scheme = "https"
+    if name not in _KINDS or scheme not in ("http", "https"):
+        raise ConfigurationError(f"provider URL: unknown scheme {parts.scheme!r}; known are {FORMS}")
+    if parts.fragment:
+        raise ConfigurationError("provider URL: write a '#' in it as %23")
+    address = urlunsplit((scheme, parts.netloc, parts.path, "", ""))
+    return _KINDS[name].make(address, **_parameters(_KINDS[name], parts.query))
 
 
-def _parameters(query: str) -> dict[str, str]:
+def _parameters(kind: _Kind, query: str) -> dict[str, str]:
     parameters = dict(parse_qsl(query, keep_blank_values=True))
-    for name in [name for name in parameters if name.endswith("_file")]:
-        path = parameters.pop(name)
+    file, variable = f"{kind.secret}_file", f"{kind.secret}_env"
+    unknown = parameters.keys() - kind.others - {kind.secret, file, variable}
+    if unknown:
+        raise ConfigurationError(f"provider URL: unknown parameter {', '.join(sorted(unknown))}")
+    if len(parameters.keys() & {kind.secret, file, variable}) != 1:
+        raise ConfigurationError(f"provider URL: give one of {kind.secret}, {file} and {variable}")
+    if file in parameters and file not in kind.others:
         try:
-            with open(path, encoding="utf-8") as file:
-                parameters[name.removesuffix("_file")] = file.read().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"provider URL: {name}={path} can not be read: {error}") from None
+            parameters[kind.secret] = read_secret("provider URL", file, parameters.pop(file)).decode().strip()
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"provider URL: {file} names a file that is no text") from None
+    if variable in parameters:
+        name = parameters.pop(variable)
+        if name not in os.environ:
+            raise ConfigurationError(f"provider URL: {variable}={name}, and that environment variable is not set")
+        parameters[kind.secret] = os.environ[name].strip()
     return parameters
