@@ -315,6 +315,14 @@ class PhoenixdEmulator(Emulator):
         self.answer(status, message, "text/plain; charset=UTF-8")
 
 
+def as_phoenixd_cuts(memo: str) -> str:
+    """The most of a memo that phoenixd takes: 128 units of UTF-16, and no half of a character."""
+    cut = memo[:128]
+    while len(cut.encode("utf-16-le")) > 2 * 128:
+        cut = cut[:-1]
+    return cut
+
+
 def _phoenixd_payment(kept: Kept) -> dict[str, Any]:
     return {
         "type": "incoming_payment",

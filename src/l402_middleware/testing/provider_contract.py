@@ -19,8 +19,8 @@
         def secrets(self):
             return [KEY]
 
-`ProviderContract` alone, with `provider` and `secrets`, is for one that speaks no HTTP. A provider with `is_settled`
-also gives `pay`, which pays an invoice of the provider's. Needs pytest, and `DevNode` with its extra `dev`; where trio
+`ProviderContract` alone, with `provider` and `secrets`, is for one that speaks no HTTP. Where there is a wallet, also
+give `pay`, which pays an invoice of the provider's; without `is_settled`, set `checks_settlement = False`. Needs pytest, and `DevNode` with its extra `dev`; where trio
 is installed, every test runs under it too.
 """
 
@@ -85,6 +85,14 @@ class ProviderContract:
 
     # The longest time, in seconds, by which the node's clock and its rounding may be off.
     clock_tolerance = 5
+
+    # Whether the provider has an `is_settled` that asks the node.
+    checks_settlement = True
+
+    def require_settlement_check(self) -> None:
+        """Skip the running test for a provider that can not tell."""
+        if not self.checks_settlement:
+            pytest.skip("the provider does not ask whether a payment was received")
 
     def kept(self, memo: str) -> str:
         """What is left of a memo of at most 639 bytes; for a node that cuts them shorter."""
@@ -217,9 +225,11 @@ class ProviderContract:
         assert run(provider, check.is_settled(paid.payment_hash)) is True
         assert run(provider, check.is_settled(other.payment_hash)) is False
 
-    @pytest.mark.usefixtures("pay")
-    def test_what_the_node_never_heard_of_is_not_settled(self, provider: Provider, run: Run) -> None:
-        """The payment hash of somebody else's invoice is not settled."""
+    def test_what_was_not_paid_is_not_settled(self, provider: Provider, run: Run) -> None:
+        """Neither a new invoice is settled, nor one that the node never heard of."""
+        self.require_settlement_check()
+        invoice = invoice_from(run, provider, request_for(sats(3)))
+        assert run(provider, cast(SettlementCheck, provider).is_settled(invoice.payment_hash)) is False
         assert run(provider, cast(SettlementCheck, provider).is_settled(bytes(range(32)))) is False
 
     def test_a_provider_shows_no_secret(self, provider: Provider, secrets: list[str]) -> None:
@@ -343,11 +353,11 @@ class HTTPProviderContract(ProviderContract):
         assert "Nothing to see" not in str(error)
 
     @pytest.mark.parametrize("name", FAULTS)
-    @pytest.mark.usefixtures("pay")
     def test_a_broken_node_has_settled_nothing(
         self, provider_at: ProviderAt, run: Run, good: tuple[int, bytes], name: str
     ) -> None:
         """Case 95: whatever a failing node says, it never says that a payment was received."""
+        self.require_settlement_check()
         fault = FAULTS[name]
         with _serving(fault.handle(good)) as address:
             provider = provider_at(f"http://{address}", fault.timeout)
