@@ -24,7 +24,7 @@ docs: .venv/docs
 	$(PIP) install --upgrade 'pip>=25.1'
 
 .venv/demo .venv/test .venv/lint .venv/docs: .venv/bin/python pyproject.toml
-	$(PIP) install --editable '.[starlette,fastapi,flask,dev,testing]' --group $(@F)
+	$(PIP) install --editable '.[starlette,fastapi,flask,lnurl,nwc,dev,testing]' --group $(@F)
 	touch $@
 
 clean:
