@@ -43,7 +43,7 @@ class GuardedTransport:
     def get(self, url: str) -> Flow[httpx2.Response]:
         """The answer to a GET of `url`, of any status but a redirect. Raises `ProviderError` where there is none."""
         target = _parsed(url)
-        port = target.port or _DEFAULT_PORTS[target.scheme]
+        port = _DEFAULT_PORTS[target.scheme] if target.port is None else target.port
         if target.host not in self._allowed and port in _WELL_KNOWN and port not in _DEFAULT_PORTS.values():
             raise ProviderError("rejected", f"{target.host}: port {port} is not for HTTP, so nothing was sent there")
         addresses = yield from do(Resolve(target.host, port, self._timeout))

@@ -8,6 +8,7 @@ every request goes through `guard.GuardedTransport`.
 import importlib
 import time
 from collections.abc import Callable, Collection
+from dataclasses import KW_ONLY, dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -33,6 +34,7 @@ PAY_REQUEST_SECONDS = 60
 _LOOPBACK = ("127.0.0.1", "localhost")
 
 
+@dataclass
 class LightningAddress:
     """A Lightning Address (`user@domain`), or an LNURL for paying in any form: `lnurl1...`, `lnurlp://...`, its URL.
 
@@ -44,36 +46,30 @@ class LightningAddress:
     Raises `ConfigurationError` for what is no address, and without the extra `lnurl`.
     """
 
-    granularity_msat = 1000
+    address: str
+    network: str = "bitcoin"
+    _: KW_ONLY
+    timeout: float = 20.0
+    allow_private_hosts: Collection[str] = ()
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    granularity_msat: int = field(default=1000, init=False)
+    _lnurl: ModuleType = field(init=False, repr=False, compare=False)
+    _url: str = field(init=False, repr=False, compare=False)
+    _http: GuardedTransport = field(init=False, repr=False, compare=False)
+    _pay_request: "tuple[float, LnurlPayResponse] | None" = field(default=None, init=False, repr=False, compare=False)
 
-    def __init__(
-        self,
-        address: str,
-        network: str = "bitcoin",
-        *,
-        timeout: float = 20.0,
-        allow_private_hosts: Collection[str] = (),
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        check_network(type(self).__name__, network)
-        self.address = address
-        self.network = network
+    def __post_init__(self) -> None:
+        check_network(type(self).__name__, self.network)
+        if isinstance(self.allow_private_hosts, str):
+            raise ConfigurationError(f"{type(self).__name__}: allow_private_hosts must be a collection of host names")
+        self.allow_private_hosts = frozenset(host.lower() for host in self.allow_private_hosts)
         self._lnurl = _package()
-        self._url = self._resolved(address, frozenset(allow_private_hosts))
-        self._http = GuardedTransport(timeout, allow_private_hosts)
-        self._clock = clock
-        self._pay_request: tuple[float, LnurlPayResponse] | None = None
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.address!r}, network={self.network!r})"
+        self._url = self._resolved()
+        self._http = GuardedTransport(self.timeout, self.allow_private_hosts)
 
     def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         """LUD-06: the pay request, remembered for a minute, and then its callback with the amount."""
-        answer = yield from self._invoice(request)
-        bolt11 = answer.get("pr")
-        if not isinstance(bolt11, str):
-            raise ProviderError("bad-answer", f"{self.address}: the wallet service answered without an invoice")
-        return CreatedInvoice(bolt11)
+        return CreatedInvoice(_bolt11(self.address, (yield from self._invoice(request))))
 
     def close(self) -> None:
         """Close the connections of blocking drivers."""
@@ -103,7 +99,7 @@ class LightningAddress:
             raise
 
     def _known_pay_request(self) -> "Flow[LnurlPayResponse]":
-        if self._pay_request is not None and self._clock() < self._pay_request[0]:
+        if self._pay_request is not None and self.clock() < self._pay_request[0]:
             return self._pay_request[1]
         found = yield from self._asked(self._url)
         try:
@@ -115,7 +111,7 @@ class LightningAddress:
             raise ProviderError(
                 "bad-answer", f"{self.address}: the answer is no LNURL pay request; is it an address for paying?"
             ) from None
-        self._pay_request = (self._clock() + PAY_REQUEST_SECONDS, pay_request)
+        self._pay_request = (self.clock() + PAY_REQUEST_SECONDS, pay_request)
         return pay_request
 
     def _asked(self, url: str) -> Flow[dict[str, Any]]:
@@ -142,24 +138,29 @@ class LightningAddress:
             "and is receiving switched on?",
         )
 
-    def _resolved(self, address: str, allowed: frozenset[str]) -> str:
+    def _resolved(self) -> str:
+        """The URL of the pay request."""
         try:
-            user, _, host = address.rpartition("@")
-            if user and "/" not in address:
-                name = host.partition(":")[0]
-                if name not in allowed:
-                    return str(self._lnurl.LnAddress(address).url)
-                # `lnurl` knows of no private hosts, so it is shown the user alone.
-                path = self._lnurl.LnAddress(f"{user}@private.invalid").url.path
-                return f"{'http' if name in _LOOPBACK else 'https'}://{host}{path}"
-            return str(self._lnurl.Lnurl(address).url)
+            user, _, host = self.address.rpartition("@")
+            if not user or "/" in self.address:
+                link = self._lnurl.Lnurl(self.address)
+                if link.lud17_prefix not in (None, "lnurlp"):
+                    raise ValueError("an LNURL for something else than paying")
+                return str(link.url)
+            name = host.partition(":")[0].lower()
+            if name not in self.allow_private_hosts:
+                return str(self._lnurl.LnAddress(self.address).url)
+            # `lnurl` knows of no private hosts, so it is shown the user alone.
+            path = self._lnurl.LnAddress(f"{user}@private.invalid").url.path
+            return f"{'http' if name in _LOOPBACK else 'https'}://{host}{path}"
         except (ValueError, TypeError, AttributeError, self._lnurl.LnurlException):
             raise ConfigurationError(
-                f"{type(self).__name__}: {address!r} is neither a Lightning Address such as alice@wallet.example nor "
-                "an LNURL (http is for .onion, and for this machine)"
+                f"{type(self).__name__}: {self.address!r} is neither a Lightning Address such as alice@wallet.example "
+                "nor an LNURL (http is for .onion, and for this machine)"
             ) from None
 
 
+@dataclass
 class VerifiableLightningAddress(LightningAddress):
     """A `LightningAddress` whose service also tells which invoices were paid (LUD-21), for `verify_settlement=True`.
 
@@ -167,37 +168,25 @@ class VerifiableLightningAddress(LightningAddress):
     not contain that is refused with a `ProviderError`, before anybody has paid it.
     """
 
-    def __init__(
-        self,
-        address: str,
-        network: str = "bitcoin",
-        *,
-        timeout: float = 20.0,
-        allow_private_hosts: Collection[str] = (),
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(address, network, timeout=timeout, allow_private_hosts=allow_private_hosts, clock=clock)
-        self._verify: tuple[str, str] | None = None
+    _verify: tuple[str, str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         """As a `LightningAddress` does; and the invoice can be asked after."""
         answer = yield from self._invoice(request)
-        bolt11, verify = answer.get("pr"), answer.get("verify")
+        bolt11, verify = _bolt11(self.address, answer), answer.get("verify")
         try:
-            payment_hash = decode(str(bolt11)).payment_hash
-        except InvalidInvoice:
-            raise ProviderError(
-                "bad-answer", f"{self.address}: the wallet service answered without an invoice"
-            ) from None
+            payment_hash = decode(bolt11).payment_hash
+        except InvalidInvoice as error:
+            raise ProviderError("wrong-invoice", f"{self.address}: the invoice can not be read: {error}") from None
         if not isinstance(verify, str) or verify.count(payment_hash.hex()) != 1:
             raise ProviderError(
-                "rejected",
+                "bad-answer",
                 f"the wallet service of {self.address} can not be asked whether an invoice was paid (LUD-21, with the "
                 "payment hash in the address): use LightningAddress, and do without verify_settlement",
             )
         before, _, after = verify.partition(payment_hash.hex())
         self._verify = (before, after)
-        return CreatedInvoice(str(bolt11), payment_hash)
+        return CreatedInvoice(bolt11, payment_hash)
 
     def is_settled(self, payment_hash: bytes) -> Flow[bool]:
         """LUD-21: whether the service has received this payment; one it does not know, it has not.
@@ -216,6 +205,13 @@ class VerifiableLightningAddress(LightningAddress):
         if str(found.get("status")).upper() == "ERROR":
             return False
         return settled(type(self).__name__, found.get("settled"))
+
+
+def _bolt11(address: str, answer: dict[str, Any]) -> str:
+    bolt11 = answer.get("pr")
+    if not isinstance(bolt11, str):
+        raise ProviderError("bad-answer", f"{address}: the wallet service answered without an invoice")
+    return bolt11
 
 
 def _with_query(url: str, query: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from types import ModuleType
 from typing import Any, TypeVar
@@ -40,6 +41,7 @@ _NO_ANSWER = "response not received"
 _used_in: int | None = None
 
 
+@dataclass
 class NostrWalletConnect:
     """A wallet by its connection string, `nostr+walletconnect://<public key>?relay=wss://...&secret=<hex>`.
 
@@ -54,24 +56,28 @@ class NostrWalletConnect:
     `nwc`.
     """
 
-    granularity_msat = 1000
+    uri: str
+    network: str = "bitcoin"
+    _: KW_ONLY
+    timeout: float = 20.0
+    granularity_msat: int = field(default=1000, init=False)
+    _sdk: ModuleType = field(init=False, compare=False)
+    _uri: Any = field(init=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, compare=False)
+    _wallet: Any = field(default=None, init=False, compare=False)
 
-    def __init__(self, uri: str, network: str = "bitcoin", *, timeout: float = 20.0) -> None:
-        check_network("NostrWalletConnect", network)
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
-            raise ConfigurationError(f"timeout must be a number of seconds above 0, not {timeout!r}")
-        self.network = network
+    def __post_init__(self) -> None:
+        check_network("NostrWalletConnect", self.network)
+        if isinstance(self.timeout, bool) or not isinstance(self.timeout, int | float) or not 0 < self.timeout < 86_400:
+            raise ConfigurationError(f"timeout must be a number of seconds above 0, not {self.timeout!r}")
         self._sdk = _package()
         try:
-            self._uri = self._sdk.NostrWalletConnectUri.parse(uri)
+            self._uri = self._sdk.NostrWalletConnectUri.parse(self.uri)
         except (self._sdk.NostrSdkError, TypeError):
             raise ConfigurationError(
                 "NostrWalletConnect: this is no connection string; copy the wallet's whole "
                 "nostr+walletconnect://<public key>?relay=wss://...&secret=..."
             ) from None
-        self._timeout = timeout
-        self._lock = threading.Lock()
-        self._wallet: Any = None
 
     def __repr__(self) -> str:
         relays = ", ".join(str(relay) for relay in self._uri.relays())
@@ -116,7 +122,7 @@ class NostrWalletConnect:
     async def _ask(self, request: Callable[[Any], Awaitable[T]]) -> T:
         wallet = self._connected()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 return await request(wallet)
         except TimeoutError:
             pass
@@ -126,7 +132,7 @@ class NostrWalletConnect:
                 raise _fault(str(error)) from None
         relays = (await wallet.client().relays()).values()
         if any(relay.status() == self._sdk.RelayStatus.CONNECTED for relay in relays):
-            raise ProviderError("timeout", f"the wallet did not answer within {self._timeout:g} s; is it online?")
+            raise ProviderError("timeout", f"the wallet did not answer within {self.timeout:g} s; is it online?")
         # The next request connects at once, instead of when nostr-sdk would try again.
         self._taken(wallet)
         raise ProviderError("unreachable", "the wallet's Nostr relay can not be reached; is it running?")
@@ -144,7 +150,7 @@ class NostrWalletConnect:
         with self._lock:
             if self._wallet is None:
                 # Its own clock is the longer one, so that it is always ours that ends a request.
-                patience = timedelta(seconds=self._timeout + 5)
+                patience = timedelta(seconds=self.timeout + 5)
                 self._wallet = self._sdk.NostrWalletConnectBuilder(self._uri).timeout(patience).build()
             return self._wallet
 

@@ -49,15 +49,13 @@ _NOSTR = _Kind(NostrWalletConnect, "secret", frozenset({"network"}))
 def provider_from_url(url: str) -> Provider:
     """The provider that `url` names.
 
-    `dev:` for `DevNode`; `lnbits+https://host[/path]?invoice_key=...`,
-    `lnd+https://host:8080?macaroon=...&tls_cert=...` (or `lnd+rest://...`),
-    `cln+https://host:3010?rune=...&tls_cert=...`, `phoenixd+http://host:9740?password=...`, each also with `http`
-    or `https` and with `network` (LND also with `route_hints=yes`). `lightning:alice@wallet.example` (or
-    `lightning:lnurl1...`, with `network`, `verify=true` for `VerifiableLightningAddress` and
-    `allow_private_hosts=a,b`) or a whole `lnurlp://...`, and the connection string of a wallet,
-    `nostr+walletconnect://...`, also with `network`. The secret need not stand in the URL: with `_file` after its
-    name it is read from that file, with `_env` from that environment variable. Raises `ConfigurationError`, which
-    never repeats the URL.
+    `dev:` for `DevNode`; `lnbits+https://host[/path]?invoice_key=...`, `lnd+https://host:8080?macaroon=...&tls_cert=...`
+    (or `lnd+rest://...`), `cln+https://host:3010?rune=...&tls_cert=...`, `phoenixd+http://host:9740?password=...`, each
+    also with `http` or `https` and with `network`; a wallet's connection string, `nostr+walletconnect://...`, also with
+    `network`; `lightning:alice@wallet.example` (or `lightning:lnurl1...`) with `network`, `allow_private_hosts=a,b` and
+    `verify=true` for `VerifiableLightningAddress`; a whole `lnurlp://...`. A secret need not stand in the URL: with
+    `_file` after its name it is read from that file, with `_env` from that environment variable. Raises
+    `ConfigurationError`, which never repeats the URL.
     """
     try:
         parts = urlsplit(url)
