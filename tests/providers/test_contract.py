@@ -54,7 +54,7 @@ class EmulatorContract(HTTPProviderContract):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def tls(cls, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    def tls(cls) -> Path | None:
         return None
 
     @pytest.fixture(scope="class")
@@ -112,9 +112,21 @@ class TestLND(EmulatorContract):
 class TestCoreLightning(EmulatorContract):
     emulator = CoreLightningEmulator
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def authority(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return certificate(tmp_path_factory.mktemp("authority"), names=("cln Root REST CA", "cln", "localhost"))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def tls(cls, tmp_path_factory: pytest.TempPathFactory, authority: Path) -> Path:
+        names = ("cln rest server", "cln", "localhost")
+        return certificate(tmp_path_factory.mktemp("clnrest"), names=names, signer=authority)
+
     @pytest.fixture
-    def provider(self, node: Node) -> Provider:
-        return CoreLightning(node.url, rune=node.secret, network="regtest")
+    def provider(self, node: Node, authority: Path) -> Provider:
+        url = node.url.replace("127.0.0.1", "localhost")
+        return CoreLightning(url, rune=node.secret, tls_cert=authority / "tls.cert", network="regtest")
 
     @pytest.fixture
     def provider_at(self, node: Node) -> ProviderAt:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 import anyio
@@ -30,6 +31,12 @@ MAX_REQUESTS = 32
 _PHASE_SECONDS = 10.0
 
 _deadline: ContextVar[float] = ContextVar("l402_middleware deadline")
+
+
+@cache
+def _public_authorities() -> ssl.SSLContext:
+    # They take 20 ms to load, and every client may share them.
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 class Transport:
@@ -84,8 +91,8 @@ class Transport:
             await connections.client.aclose()
 
     def tls(self) -> ssl.SSLContext:
-        """Which certificates to trust; the authorities take 20 ms to load, so ask once for each client."""
-        return self._tls or httpx2.create_ssl_context(trust_env=False)
+        """Which certificates to trust."""
+        return self._tls or _public_authorities()
 
     def limits(self) -> httpx2.Limits:
         """As many connections as there are turns."""
