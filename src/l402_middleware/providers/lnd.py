@@ -139,6 +139,6 @@ def _refusal(answer: httpx2.Response) -> ProviderError:
         return ProviderError(
             "unauthorized",
             f"LND refused (HTTP {status}); check that the macaroon is this node's and allows invoices:write, and "
-            "invoices:read for verify_settlement, and that the node's wallet is unlocked",
+            "invoices:read for verify_settlement, that its wallet is unlocked, and what its log says",
         )
     return ProviderError("rejected", f"LND did not do what it was asked (HTTP {status})")

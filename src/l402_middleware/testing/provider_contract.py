@@ -276,7 +276,7 @@ def _dripping(start: bytes, drop: bytes) -> Handler:
 
 def _endless(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
-    for _ in range(1024):
+    while True:  # until the other end hangs up
         connection.sendall(b'"' * 65536)
 
 
