@@ -456,13 +456,12 @@ class HTTPProviderContract(ProviderContract):
 
         async def main(address: str) -> None:
             provider = provider_at(f"http://{address}", TIMEOUT)
-            async with anyio.create_task_group() as tick, anyio.create_task_group() as tasks:
-                tick.start_soon(_tick, ticks)
-                for _ in range(100):
-                    tasks.start_soon(ask, provider)
-                while len(kinds) == 0:
-                    await anyio.sleep(0.01)
-                tick.cancel_scope.cancel()
+            async with anyio.create_task_group() as ticking:
+                ticking.start_soon(_tick, ticks)
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(100):
+                        tasks.start_soon(ask, provider)
+                ticking.cancel_scope.cancel()
             await provider.aclose()
 
         with _serving(gauge) as address:
