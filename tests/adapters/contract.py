@@ -40,11 +40,15 @@ PRICED = {
 
 @dataclass
 class Site:
-    """A running scenario: a client of it, the file that its handlers note their runs in, and where it listens."""
+    """A running scenario: a client of it, and the file that its handlers note their runs in.
+
+    On a real server also the port that it listens on and the file that holds its output.
+    """
 
     client: httpx2.Client
     runs_file: Path
     port: int = 0
+    output: Path | None = None
 
     def runs(self) -> list[str]:
         """What ran since the last call."""
