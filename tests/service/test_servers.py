@@ -135,7 +135,7 @@ def test_a_customer_who_hangs_up(server: Server, large_order: bytes) -> None:
         head = f"POST {PATH} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(large_order)}\r\n"
         with socket.create_connection((address.hostname, address.port)) as connection:
             connection.sendall(f"{head}Authorization: {credential}\r\n\r\n".encode() + large_order)
-            time.sleep(0.3)
+            server.wait_for_a_hold()
         seen: list[int] = []
         while not seen or seen[-1] == 409:
             seen.append((answer := customer.ask(large_order, credential)).status_code)
@@ -206,8 +206,7 @@ def test_a_worker_that_is_killed(tmp_path: Path, command: tuple[str, ...], large
         credential = customer.pay(customer.ask(large_order))
         with server.customer() as unlucky:
             cut_off = customers.submit(unlucky.ask, large_order, credential)
-            time.sleep(0.2)
-            assert not cut_off.done()
+            server.wait_for_a_hold()
             for worker in server.workers():
                 os.kill(worker, signal.SIGKILL)
             with pytest.raises(httpx2.TransportError):
