@@ -221,6 +221,5 @@ def test_a_worker_that_is_killed(tmp_path: Path, command: tuple[str, ...], large
         while seen[-1].status_code == 409:
             time.sleep(0.2)
             seen.append(again())
-        assert seen[0].status_code == 409
         assert customer.fetch(seen[-1])
         assert server.results() == 1
