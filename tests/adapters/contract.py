@@ -40,8 +40,8 @@ PRICED = {
 class Site:
     """A running scenario: a client of it, and the file that its handlers note their runs in.
 
-    On a real server also the port that it listens on, the file that holds its output, and the headers that it keeps from
-    the application.
+    On a real server also the port that it listens on, the file that holds its output, and the headers that it
+    keeps from the application.
     """
 
     client: httpx2.Client

@@ -46,12 +46,15 @@ UVICORN_HTTPTOOLS = Server(
 )
 GRANIAN = Server(
     "granian",
-    ("-m", "granian", "--interface", "asgi", "--factory", "{app}:create", "--port", "{port}", "--no-ws", "--log-level")
-    + ("warning", "--workers", "{workers}"),
+    (
+        *("-m", "granian", "--interface", "asgi", "--factory", "{app}:create", "--port", "{port}", "--no-ws"),
+        *("--log-level", "warning", "--workers", "{workers}"),
+    ),
     is_asgi=True,
 )
 GUNICORN_SYNC = Server("gunicorn-sync", (*_GUNICORN, "-k", "sync"))
 GUNICORN_THREADS = Server("gunicorn-gthread", (*_GUNICORN, "-k", "gthread", "--threads", "24"))
+GUNICORN_PRELOADED = Server("gunicorn-preloaded", (*_GUNICORN, "-k", "gthread", "--threads", "8", "--preload"))
 WAITRESS = Server(
     "waitress",
     ("-m", "waitress", "--listen=127.0.0.1:{port}", "--threads=24", "--call", "{app}:create"),

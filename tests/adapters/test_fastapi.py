@@ -94,11 +94,12 @@ def test_the_price_comes_before_validation(client: TestClient, method: str, url:
 
 def test_every_signature_works(client: TestClient) -> None:
     """Bodies, dependencies, sync functions, and endpoints that do not ask for their request."""
-    for method, url, options, expected in [
+    sold: list[tuple[str, str, dict[str, Any], Any]] = [
         ("POST", "/order/1?q=3", {"json": {"city": "Bern"}}, {"city": "Bern", "days": 1}),
         ("GET", "/plain?city=Bern", {}, {"city": "Bern", "thread": False}),
         ("GET", "/request", {}, {"paid": 21}),
-    ]:
+    ]
+    for method, url, options, expected in sold:
         headers = buy(client, method, url, **options)
         answer = client.request(method, url, headers=headers, **options)
         assert answer.status_code in (200, 201)

@@ -1,6 +1,5 @@
 """What is Flask's own: installing the extension, blueprints and views of every kind, and request hooks."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,9 +18,8 @@ ran: list[str] = []
 
 
 @pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
+def _nothing_ran() -> None:
     ran.clear()
-    yield
 
 
 @pytest.fixture
@@ -313,7 +311,7 @@ def test_sessions_and_errors(paywall: Paywall) -> None:
 
     client = app.test_client(use_cookies=False)
     refused = client.get("/aborts/200")
-    assert not {"set-cookie", "etag"} & {name.lower() for name in refused.headers.keys()}
+    assert not {"set-cookie", "etag"} & {name.lower() for name, _ in refused.headers}
     assert refused.headers["Access-Control-Expose-Headers"] == "WWW-Authenticate"
     headers = buy(client, "GET", "/aborts/200")
     for status in (404, 410, 500, 200):

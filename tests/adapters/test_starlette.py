@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -39,9 +39,8 @@ ran: list[str] = []
 
 
 @pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
+def _nothing_ran() -> None:
     ran.clear()
-    yield
 
 
 @l402_required(price=21)
@@ -285,7 +284,7 @@ def test_other_middleware(paywall: Paywall, middleware: type, place: str) -> Non
     """Any middleware, around the paywall's or inside it, changes nothing about what is sold."""
     client = site(paywall, Mount("/part", routes=ROUTES), **{place: (Middleware(middleware),)})  # type: ignore[arg-type]
     for method, url in (("GET", "/priced"), ("POST", "/echo"), ("POST", "/bound"), ("POST", "/part/bound")):
-        body = {} if method == "GET" else {"content": b"body"}
+        body: dict[str, Any] = {} if method == "GET" else {"content": b"body"}
         assert client.request(method, url, **body).status_code == 402
         headers = buy(client, method, url, **body)
         assert client.request(method, url, headers=headers, **body).status_code == 200
@@ -534,6 +533,33 @@ async def test_the_last_piece_waits_for_the_ledger(paywall: Paywall) -> None:
         await exchange.run()
     assert [message.get("body") for message in exchange.sent[1:]] == [b"one", b"two"]
     assert all(message["more_body"] for message in exchange.sent[1:])
+
+
+@pytest.mark.anyio
+async def test_an_application_that_insists(paywall: Paywall) -> None:
+    """After a settlement that failed an application may try again, and still nothing goes out."""
+
+    class Unsettled(MemoryLedger):
+        def settle(self, *args: Any) -> Step[bool]:
+            def fail() -> bool:
+                raise LedgerError("the disk is full")
+
+            return Call(fail)
+
+    @l402_required(price=1)
+    async def insisting(request: Request) -> Any:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for _ in range(3):
+                with suppress(LedgerError):
+                    await send({"type": "http.response.body", "body": b"goods"})
+
+        return answer
+
+    paywall = Paywall(DevNode(), Unsettled(), secret_keys=[KEY])
+    app, client = application(paywall, Route("/insisting", insisting))
+    exchange = await Exchange(app, "GET", "/insisting", buy(client, "GET", "/insisting")).run()
+    assert [message["type"] for message in exchange.sent] == ["http.response.start"]
 
 
 @pytest.mark.anyio

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from wsgiref.util import setup_testing_defaults
+from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
@@ -114,6 +114,7 @@ def buy(app: Any, paywall: Paywall, **request: Any) -> str:
     return f"L402 {quoted['macaroon']}:{paywall.wallet.pay(quoted['invoice']).hex()}"
 
 
+FILES: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper}
 TEXT = [("Content-Type", "text/plain")]
 
 
@@ -159,12 +160,10 @@ def filing(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 @pytest.mark.parametrize("app", [generating, writing, listing, mending, filing])
 def test_every_way_to_answer(paywall: Paywall, app: Any) -> None:
     """Case 82: each way that PEP 3333 allows is delivered whole, charged once, and given again."""
-    from wsgiref.util import FileWrapper
-
     shop = sold(app, paywall)
     credential = buy(shop, paywall)
     for _ in range(2):
-        environ = environ_of(HTTP_AUTHORIZATION=credential, **{"wsgi.file_wrapper": FileWrapper})
+        environ = environ_of(HTTP_AUTHORIZATION=credential, **FILES)
         answer = serve(shop, environ)
         assert (answer.code, b"".join(answer.pieces), answer.starts) == (200, b"one two", 1)
         assert ("cache-control", "private") in answer.headers
@@ -327,17 +326,17 @@ class Endless(io.RawIOBase):
         pytest.fail("read an input that does not end")
 
 
-CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked"}
+CHUNKED: dict[str, Any] = {"HTTP_TRANSFER_ENCODING": "chunked"}
 
 
 def test_chunked(paywall: Paywall) -> None:
     """Case 85: without a length: unbound it is the handler's; bound it is read to the end that there is, or a 411."""
     terminated = {**CHUNKED, "wsgi.input_terminated": True}
     shop = sold(reading, paywall, BOUND)
-    refused = serve(shop, environ_of("POST", **CHUNKED, **{"wsgi.input": Endless()}))
+    refused = serve(shop, environ_of("POST", **CHUNKED | {"wsgi.input": Endless()}))
     assert refused.code == 411
     credential = buy(shop, paywall, method="POST", **terminated, **{"wsgi.input": io.BytesIO(b"body")})
-    other = {**terminated, "HTTP_AUTHORIZATION": credential, "wsgi.input": io.BytesIO(b"other")}
+    other: dict[str, Any] = {**terminated, "HTTP_AUTHORIZATION": credential, "wsgi.input": io.BytesIO(b"other")}
     assert serve(shop, environ_of("POST", **other)).code == 402
     mine = {**other, "wsgi.input": io.BytesIO(b"body")}
     assert b"".join(serve(shop, environ_of("POST", **mine)).pieces) == b"body"
@@ -353,11 +352,12 @@ def test_chunked(paywall: Paywall) -> None:
 @pytest.mark.parametrize("offer", [OFFER, BOUND])
 def test_lengths_that_are_none(paywall: Paywall, offer: Offer, length: str) -> None:
     """A Content-Length that is no number is none: it makes no exception, and opens nothing."""
-    app = sold(lambda environ, start_response: generating(environ, start_response), paywall, offer)
-    environ = environ_of("POST", CONTENT_LENGTH=length, **{"wsgi.input": Endless()})
+    request: dict[str, Any] = {"CONTENT_LENGTH": length, "wsgi.input": Endless()}
+    app = sold(generating, paywall, offer)
+    environ = environ_of("POST", **request)
     assert serve(app, environ).code == 402
-    credential = buy(app, paywall, method="POST", CONTENT_LENGTH=length, **{"wsgi.input": Endless()})
-    again = environ_of("POST", CONTENT_LENGTH=length, HTTP_AUTHORIZATION=credential, **{"wsgi.input": Endless()})
+    credential = buy(app, paywall, method="POST", **request)
+    again = environ_of("POST", HTTP_AUTHORIZATION=credential, **request)
     assert serve(app, again).code == 200
 
 
@@ -375,7 +375,7 @@ def test_the_validator(paywall: Paywall, tmp_path: Any, monkeypatch: pytest.Monk
     monkeypatch.setenv("RUNS", str(tmp_path / "runs"))
     app = Flask(__name__)
     app.register_blueprint(flask_app.site)
-    app.wsgi_app = validator(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = validator(app.wsgi_app)  # type: ignore[method-assign, assignment]
     L402(app, paywall)
     checked = validator(app)
 
