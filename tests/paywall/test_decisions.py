@@ -609,7 +609,6 @@ def raising(error: Exception) -> Callable[[InvoiceRequest], str]:
         (selling(raising(ProviderError("timeout", "it took too long"))), 250_000),
         (selling(raising(ProviderError("unauthorized", "wrong key"))), 250_000),
     ],
-    ids=str,
 )
 @pytest.mark.anyio
 async def test_a_provider_that_fails(shop: Shop, price: int, caplog: pytest.LogCaptureFixture) -> None:
