@@ -174,8 +174,10 @@ class Visit:
                 await self._answer(refusal)
 
     async def _answer(self, response: Response) -> None:
-        self._answered = True
-        await respond(self._send, response, self.scope["method"])
+        # Of several tasks that asked at the same time, one answers.
+        if not self._answered:
+            self._answered = True
+            await respond(self._send, response, self.scope["method"])
 
     async def _send_piece(self, delivery: Delivery, message: Message, *, is_last: bool) -> None:
         if is_last and not await self._settle(delivery):
