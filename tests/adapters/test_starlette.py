@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from l402_middleware import ConfigurationError, LedgerError, Paywall
+from l402_middleware import ConfigurationError, LedgerError, Paywall, RequestView
 from l402_middleware.flow import Call, Step
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers.devnode import DevNode
@@ -430,6 +430,37 @@ async def test_head_sends_no_body(paywall: Paywall, path: str) -> None:
     if exchange.status == 402:
         assert length > 500
     assert all(not message.get("body") for message in exchange.sent[1:])
+
+
+@pytest.mark.anyio
+async def test_two_tasks_of_one_request(paywall: Paywall) -> None:
+    """A request whose tasks ask at the same time is decided once, and the others wait for that."""
+    quoted, heard = [], []
+
+    async def price(request: RequestView) -> int:
+        quoted.append(request.path)
+        await anyio.sleep(0.05)
+        return 1
+
+    @l402_required(price=price)
+    async def sold(request: Request) -> Response:
+        return Response()
+
+    class Asking:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def ask() -> None:
+                heard.append((await receive())["type"])
+
+            scope["endpoint"], scope["route"] = sold, None
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(ask)
+
+    app, _ = application(paywall, Route("/asking", Asking()))
+    exchange = await Exchange(app, "GET", "/asking", {}).run()
+    assert exchange.status == 402
+    assert [message["type"] for message in exchange.sent] == ["http.response.start", "http.response.body"]
+    assert (quoted, heard) == (["/asking"], ["http.disconnect"] * 3)
 
 
 @pytest.mark.anyio

@@ -302,8 +302,8 @@ def test_the_last_piece_waits_for_the_ledger() -> None:
 
 def reading(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """An application that reads what its Content-Length says, or what a terminated input holds."""
-    start_response("200 OK", TEXT)
     length = environ.get("CONTENT_LENGTH")
+    start_response("200 OK", [*TEXT, ("X-Length", length or "none")])
     return [environ["wsgi.input"].read(int(length)) if length else environ["wsgi.input"].read()]
 
 
@@ -349,7 +349,9 @@ def test_chunked(paywall: Paywall) -> None:
     other: dict[str, Any] = {**terminated, "HTTP_AUTHORIZATION": credential, "wsgi.input": io.BytesIO(b"other")}
     assert serve(shop, environ_of("POST", **other)).code == 402
     mine = {**other, "wsgi.input": io.BytesIO(b"body")}
-    assert b"".join(serve(shop, environ_of("POST", **mine)).pieces) == b"body"
+    answer = serve(shop, environ_of("POST", **mine))
+    assert b"".join(answer.pieces) == b"body"
+    assert ("X-Length", "4") in answer.headers
 
     unbound = sold(reading, paywall)
     credential = buy(unbound, paywall, method="POST", **CHUNKED, **{"wsgi.input": Endless()})
