@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 VISIT = "l402_middleware.visit"
 
+_APPLICATIONS_OWN = frozenset({"set-cookie", "etag"})
+
 log = logging.getLogger("l402_middleware")
 
 
@@ -84,12 +86,12 @@ class Visit:
         """Read the whole body, and keep it for the application."""
         environ = self.environ
         stream = environ["wsgi.input"]
-        length = environ.get("CONTENT_LENGTH") or ""
+        length = _content_length(environ)
         body = self._body = Body(limit)
-        if length.isdigit():
-            check_size(int(length), limit)
-            while body.size < int(length):
-                chunk = stream.read(min(CHUNK_BYTES, int(length) - body.size))
+        if length is not None:
+            check_size(length, limit)
+            while body.size < length:
+                chunk = stream.read(min(CHUNK_BYTES, length - body.size))
                 if not chunk:
                     raise Refusal(
                         400,
@@ -126,8 +128,7 @@ class _WatchedInput:
     def __init__(self, environ: "WSGIEnvironment", delivery: Delivery) -> None:
         self._stream = environ["wsgi.input"]
         self._delivery = delivery
-        length = environ.get("CONTENT_LENGTH") or ""
-        self._left = int(length) if length.isdigit() else None
+        self._left = _content_length(environ)
 
     def read(self, size: int = -1) -> bytes:
         return self._noted(self._stream.read(size))
@@ -168,9 +169,11 @@ class _Answer:
         """The application's `start_response`."""
         decision = self._visit.decision
         if isinstance(decision, Response):
-            # A session that the application opened meanwhile is nothing for a refusal that caches may see.
-            kept = [(name, value) for name, value in headers if name.lower() not in ("set-cookie", "etag")]
-            return self._start_response(status, kept, exc_info)
+            # A session that the application opened meanwhile is nothing for a refusal that caches may see; what an
+            # answer that is given again had of its own stays.
+            kept = [(name, value) for name, value in headers if name.lower() not in _APPLICATIONS_OWN]
+            own = [pair for pair in text_headers(decision.headers) if pair[0].lower() in _APPLICATIONS_OWN]
+            return self._start_response(status, kept + own, exc_info)
         if decision is None:
             return self._start_response(status, headers, exc_info)
         if self._begun:
@@ -286,6 +289,12 @@ class _Answer:
 def text_headers(headers: Headers) -> list[tuple[str, str]]:
     """Header fields as WSGI has them: text in which every character is a byte."""
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+def _content_length(environ: "WSGIEnvironment") -> int | None:
+    # A server may pass on what is no number, or one that int() refuses; 18 digits are an exabyte.
+    length = environ.get("CONTENT_LENGTH") or ""
+    return int(length) if length.isascii() and length.isdigit() and len(length) <= 18 else None
 
 
 def _headers(environ: "WSGIEnvironment") -> Iterator[tuple[bytes, bytes]]:
