@@ -59,7 +59,13 @@ class Delivery:
     @property
     def stays(self) -> bool:
         """Whether a client that leaves now will find the whole answer when it comes back, if the handler may go on."""
-        return self._copy is not None and self._hold is not None and self._head is not None
+        if self._copy is None or self._hold is None or self._head is None:
+            return False
+        # A stream of events may have no end that a client could come back for.
+        return not any(
+            name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
+            for name, value in self._head[1]
+        )
 
     def read(self, piece: bytes, more: bool) -> None:
         """Note a piece of the request's body that goes to the handler."""
@@ -71,9 +77,6 @@ class Delivery:
         """Note the answer's head, and give the headers to send with it."""
         headers = personal(headers)
         self._head = (status, headers)
-        # A stream of events has no end that a client could come back for.
-        if any(name.lower() == b"content-type" and b"text/event-stream" in value.lower() for name, value in headers):
-            self.forgo_copy()
         return headers
 
     def take(self, piece: bytes) -> None:
