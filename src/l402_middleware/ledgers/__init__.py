@@ -1,7 +1,8 @@
 """Where uses of payments are counted: one file per store."""
 
 from .memory import MemoryLedger
+from .redis import RedisLedger
 from .sqlite import SQLiteLedger
 from .url import ledger_from_url
 
-__all__ = ["MemoryLedger", "SQLiteLedger", "ledger_from_url"]
+__all__ = ["MemoryLedger", "RedisLedger", "SQLiteLedger", "ledger_from_url"]
