@@ -4,6 +4,9 @@ PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: demo test lint bench docs clean
 
+# Half a virtual environment (Debian without python3-venv) must not pass for a whole one the next time.
+.DELETE_ON_ERROR:
+
 demo: .venv/demo
 	L402_DEV=1 PYTHONPATH=examples $(BIN)/python -m file_conversion
 

@@ -55,6 +55,7 @@ class Visit:
         self._start: Message | None = None
         self._body: Body | None = None
         self._body_again: Iterator[Message] | None = None
+        self._body_is_taken = False
 
     async def run(self, app: ASGIApp) -> None:
         """Run `app` for this request, and see its answer to its end."""
@@ -116,6 +117,8 @@ class Visit:
         if message["type"] == "http.disconnect":
             self._note_gone()
             await self._stay()
+        elif self._decision is None:
+            self._body_is_taken = True
         elif isinstance(self._decision, Delivery):
             self._decision.read(message.get("body", b""), message.get("more_body", False))
         return message
@@ -236,6 +239,11 @@ class Visit:
 
     async def spool(self, limit: int) -> Body:
         """Read the whole body, and keep it for the application."""
+        if self._body_is_taken:
+            raise ConfigurationError(
+                "the request's body, which this sale is bound to, was read before the paywall could: "
+                "put L402Middleware last in the list of middleware (FastAPI: add it first)"
+            )
         body = self._body = Body(limit)
         for name, value in self.scope["headers"]:
             if name.lower() == b"content-length" and value.isdigit():

@@ -1,5 +1,6 @@
 """Starlette, and FastAPI, which is one: `L402Middleware` and `@l402_required(price=...)`."""
 
+import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -79,6 +80,10 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
         if isinstance(endpoint, type):
             raise ConfigurationError(
                 f"@l402_required on the class {endpoint.__name__}: decorate its methods (get, post, ...) instead"
+            )
+        if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
+            raise ConfigurationError(
+                f"@l402_required on {endpoint.__name__}, which yields: return a StreamingResponse instead"
             )
         call: Callable[..., Any] = endpoint if is_async_callable(endpoint) else partial(run_in_threadpool, endpoint)
 

@@ -159,6 +159,7 @@ class _Answer:
         self._head: tuple[str, Headers, OptExcInfo | None] | None = None
         self._length: int | None = None
         self._sent = 0
+        self._replaced = False
         self._pieces: Iterator[bytes] = iter(())
         self._close: Callable[[], object] = lambda: None
         self._server_write: Callable[[bytes], object] = lambda piece: None
@@ -208,6 +209,8 @@ class _Answer:
     def __next__(self) -> bytes:
         delivery = self._visit.decision
         assert isinstance(delivery, Delivery)
+        if self._replaced:
+            raise StopIteration
         try:
             piece = next(self._pieces, None)
         except BaseException:
@@ -248,7 +251,7 @@ class _Answer:
     def _replace(self, response: Response) -> bytes:
         if self._begun:
             raise LedgerError("the payment of an answer already begun could not be settled: the answer is cut off")
-        self._pieces = iter(())
+        self._replaced = True
         self._head = (f"{response.status} {HTTPStatus(response.status).phrase}", response.headers, None)
         return b"" if self._visit.environ["REQUEST_METHOD"] == "HEAD" else response.body
 

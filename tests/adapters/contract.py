@@ -14,8 +14,6 @@ import pytest
 
 from .scenario import EVENTS, PIECES
 
-CODES = "malformed-credential", "payment-required", "wrong-endpoint", "wrong-request", "already-used"
-
 PRICED = {
     ("GET", "/forecast"): 21,
     ("POST", "/echo"): 21,
@@ -42,13 +40,16 @@ PRICED = {
 class Site:
     """A running scenario: a client of it, and the file that its handlers note their runs in.
 
-    On a real server also the port that it listens on and the file that holds its output.
+    On a real server also the port that it listens on, the file that holds its output, and the headers that it
+    keeps from the application.
     """
 
     client: httpx2.Client
     runs_file: Path
     port: int = 0
     output: Path | None = None
+    hidden_headers: tuple[str, ...] = ()
+    failed: bool = False
 
     def runs(self) -> list[str]:
         """What ran since the last call."""
@@ -58,8 +59,16 @@ class Site:
 
     def request(self, method: str, url: str, credential: str | None = None, **options: Any) -> httpx2.Response:
         """A request, with that credential."""
-        headers = {**options.pop("headers", {})} | ({"Authorization": credential} if credential else {})
-        return self.client.request(method, url, headers=headers, follow_redirects=False, **options)
+        options["headers"] = {**options.get("headers", {})} | ({"Authorization": credential} if credential else {})
+        try:
+            answer = self.client.request(method, url, follow_redirects=False, **options)
+        except httpx2.ReadError:
+            # uvicorn answers an exception with a 500, and then closes a connection that it had announced to keep.
+            if not self.failed:
+                raise
+            answer = self.client.request(method, url, follow_redirects=False, **options)
+        self.failed = answer.status_code == 500
+        return answer
 
     def pay(self, challenge: httpx2.Response) -> str:
         """The Authorization value for a challenge, paid by the development wallet."""
@@ -80,9 +89,6 @@ def code(response: httpx2.Response) -> tuple[int, str]:
 
 class AdapterContract:
     """Subclasses give the fixture `site`."""
-
-    length_of_chunks = True
-    """Whether a bound body without a length can be read under this server."""
 
     @pytest.mark.parametrize(("method", "url"), PRICED)
     def test_unpaid_and_paid(self, site: Site, method: str, url: str) -> None:
@@ -129,7 +135,8 @@ class AdapterContract:
         assert site.runs() == []
 
     @pytest.mark.parametrize(
-        "options", [{}, {"content": b"{"}, {"json": {"town": 1}}, {"content": b"\xff", "headers": {"Content-Type": "x"}}]
+        "options",
+        [{}, {"content": b"{"}, {"json": {"town": 1}}, {"content": b"\xff", "headers": {"Content-Type": "x"}}],
     )
     def test_the_price_comes_before_validation(self, site: Site, options: dict[str, Any]) -> None:
         """Case 24: at a fixed price an invalid body is a 402 and not a 4xx of the application's; nor is it charged."""
@@ -186,7 +193,7 @@ class AdapterContract:
         assert code(site.request("POST", "/exact", files={"f": b"x"})) == (415, "multipart-not-supported")
 
     def test_chunked(self, site: Site) -> None:
-        """Case 85: a body without a length: unbound it is the handler's, bound it is read to its end or a 411."""
+        """Case 85: a body without a length: unbound it is the handler's, bound it is read to its end."""
 
         def pieces() -> Iterator[bytes]:
             yield b"one "
@@ -194,13 +201,9 @@ class AdapterContract:
 
         credential = site.buy("POST", "/upload", content=pieces())
         assert site.request("POST", "/upload", credential, content=pieces()).json() == {"size": 7}
-        quote = site.request("POST", "/exact", content=pieces())
-        if not self.length_of_chunks:
-            assert code(quote) == (411, "length-required")
-        else:
-            credential = site.pay(quote)
-            assert site.request("POST", "/exact", credential, content=iter([b"one two!"])).status_code == 402
-            assert site.request("POST", "/exact", credential, content=pieces()).content == b"one two"
+        credential = site.buy("POST", "/exact", content=pieces())
+        assert site.request("POST", "/exact", credential, content=iter([b"one two!"])).status_code == 402
+        assert site.request("POST", "/exact", credential, content=pieces()).content == b"one two"
 
     def test_computed_price(self, site: Site) -> None:
         """A price from the body: refused before the invoice, quoted by what was sent, and good for that alone."""
@@ -355,7 +358,7 @@ class AdapterContract:
         assert site.request("HEAD", url).content == b""
         assert code(site.request("POST", url)) == (405, "method-not-allowed")
         assert code(site.request("GET", "/dev/wallet/pay")) == (400, "missing-invoice")
-        for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"):
+        for name in {"X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via"} - set(site.hidden_headers):
             assert code(site.request("GET", url, headers={name: "127.0.0.1"})) == (403, "not-local")
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
-from l402_middleware import Paywall, Payment, paywall_from_settings
+from l402_middleware import Payment, Paywall, paywall_from_settings
 from l402_middleware.starlette import L402Middleware, l402_required
 
 from .scenario import ENDLESS, EVENTS, PAUSE, PIECES, by_length, by_mistake, by_query, record, shown

@@ -179,7 +179,7 @@ def endless() -> ResponseReturnValue:
 def upload() -> ResponseReturnValue:
     """Takes a body piece by piece."""
     size = 0
-    while chunk := request.stream.read(5):
+    while chunk := request.stream.read(4096):
         size += len(chunk)
         record("upload chunk")
     record("upload")

@@ -44,4 +44,3 @@ async def by_query(request: RequestView) -> int:
 def by_mistake(request: RequestView) -> int:
     """A price function with a bug."""
     raise ValueError("a mistake in a price")
-

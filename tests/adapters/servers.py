@@ -29,8 +29,8 @@ class Server:
     is_asgi: bool = False
     streams_requests: bool = True
     """Whether the application sees a request before its body is there."""
-    reads_chunks: bool = True
-    """Whether a body without a length ends for the application where it ends."""
+    hidden_headers: tuple[str, ...] = ()
+    """Headers that the application is not shown."""
 
     def command(self, app: str, port: int, workers: int = 1) -> list[str]:
         values = {"app": f"tests.adapters.{app}", "port": str(port), "workers": str(workers)}
@@ -46,24 +46,26 @@ UVICORN_HTTPTOOLS = Server(
 )
 GRANIAN = Server(
     "granian",
-    ("-m", "granian", "--interface", "asgi", "--factory", "{app}:create", "--port", "{port}", "--no-ws", "--log-level")
-    + ("warning", "--workers", "{workers}"),
+    (
+        *("-m", "granian", "--interface", "asgi", "--factory", "{app}:create", "--port", "{port}", "--no-ws"),
+        *("--log-level", "warning", "--workers", "{workers}"),
+    ),
     is_asgi=True,
 )
 GUNICORN_SYNC = Server("gunicorn-sync", (*_GUNICORN, "-k", "sync"))
 GUNICORN_THREADS = Server("gunicorn-gthread", (*_GUNICORN, "-k", "gthread", "--threads", "24"))
+GUNICORN_PRELOADED = Server("gunicorn-preloaded", (*_GUNICORN, "-k", "gthread", "--threads", "8", "--preload"))
 WAITRESS = Server(
     "waitress",
     ("-m", "waitress", "--listen=127.0.0.1:{port}", "--threads=24", "--call", "{app}:create"),
     streams_requests=False,
+    hidden_headers=("X-Forwarded-For", "X-Forwarded-Host", "Forwarded"),
 )
 WERKZEUG = Server("werkzeug", ("-m", "flask", "--app", "{app}:create", "run", "--port", "{port}", "--no-reload"))
 
 
 @contextmanager
-def running(
-    server: Server, app: str, folder: Path, *, workers: int = 1, **settings: str | None
-) -> Generator[Site]:
+def running(server: Server, app: str, folder: Path, *, workers: int = 1, **settings: str | None) -> Generator[Site]:
     """The scenario on that server, with a SQLite ledger, until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -92,7 +94,7 @@ def running(
     )
     try:
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
-            site = Site(client, runs, port, folder / "output")
+            site = Site(client, runs, port, folder / "output", server.hidden_headers)
             _wait_for(site, process)
             yield site
     finally:

@@ -46,7 +46,7 @@ class TestStarlette(AdapterContract):
 
 
 class TestFastAPI(TestStarlette):
-    create = staticmethod(fastapi_app.create)  # type: ignore[assignment]
+    create = staticmethod(fastapi_app.create)
 
 
 class TestFlask(AdapterContract):

@@ -55,6 +55,7 @@ class Delivery:
         self._head: tuple[int, Headers] | None = None
         self._request_body = sha256() if replay else None
         self._request_body_is_whole = False
+        self._may_go_out = True
 
     @property
     def stays(self) -> bool:
@@ -100,7 +101,7 @@ class Delivery:
         assert self._head is not None
         status, headers = self._head
         if self._hold is None:
-            return True
+            return self._may_go_out
         if not self._charge_if(status):
             yield from self.fail()
             return True
@@ -125,6 +126,7 @@ class Delivery:
 
     def _settle(self, packed: bytes | None) -> Flow[bool]:
         hold, self._hold = self._hold, None
-        if hold is None:
-            return True
-        return (yield from self._holds.settle(hold, packed, self._replay.seconds if self._replay else 0))
+        if hold is not None:
+            self._may_go_out = False
+            self._may_go_out = yield from self._holds.settle(hold, packed, self._replay.seconds if self._replay else 0)
+        return self._may_go_out
