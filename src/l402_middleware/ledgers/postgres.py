@@ -63,7 +63,7 @@ class PostgresLedger:
         return self._step(_outcome, _HOLD_AND_PRUNE, claim.now, PRUNE_MOST, *values)
 
     def renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Step[bool]:
-        return self._step(bool, _RENEW, lease_until, payment_hash, hold_id)
+        return self._step(_first, _RENEW, payment_hash, hold_id, lease_until)
 
     def settle(
         self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
@@ -133,7 +133,7 @@ _HOLD = (
 )
 # The prune, in the list of results, runs when the hold has run.
 _HOLD_AND_PRUNE = _HOLD.replace(" FROM", ", l402.prune(%s, %s) FROM")
-_RENEW = "UPDATE l402.holds SET lease_until = %s WHERE payment_hash = %s AND hold_id = %s RETURNING true"
+_RENEW = "SELECT l402.renew(%s, %s, %s)"
 _SETTLE = "SELECT l402.settle(%s, %s, %s, %s, %s)"
 _RELEASE = "SELECT l402.release(%s, %s, %s)"
 _CONFIRM = "SELECT l402.confirm(%s, %s)"

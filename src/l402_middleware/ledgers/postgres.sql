@@ -1,9 +1,9 @@
 -- The PostgreSQL ledger's schema, made or brought up to date in one transaction. Run it as often as you like.
 --
--- Every function locks the payment's row before anything else of that payment, and takes its time from its caller:
--- machines count by their own clocks, and the database's is not asked. Endpoints are UTF-8 as bytea, because a path
--- may hold what text can not (NUL, or a character that the database's encoding lacks), and so that they sort by code
--- point; read them with convert_from(endpoint, 'UTF8').
+-- Every function locks the payment's row before it writes anything else of that payment, and takes the time from its
+-- caller: machines count by their own clocks, and the database's is not asked. Endpoints are UTF-8 as bytea, because a
+-- path may hold what text can not (NUL, or a character that the database's encoding lacks), and so that they sort by
+-- code point; read them with convert_from(endpoint, 'UTF8').
 --
 -- Nothing adds to a total while a payment is served, so concurrent payments never wait for each other: a total is what
 -- `events` still hold, plus what `totals` took over from events that were pruned.
@@ -24,26 +24,21 @@ BEGIN
     SELECT v.version INTO STRICT version FROM l402.schema_version v;
 
     IF version < 1 THEN
+        CREATE TYPE l402.held AS (hold_id bytea, request bytea, lease_until float8);
+        -- Half of each page is left for the rows' next versions: neither a hold nor its end then touches an index.
         CREATE TABLE l402.payments (
             payment_hash bytea PRIMARY KEY,
             token_id bytea NOT NULL,
             endpoint bytea NOT NULL,
             msat bigint NOT NULL,
-            uses bigint,
+            uses bigint CHECK (uses > 0),
             forget_at float8 NOT NULL,
             settled bigint NOT NULL DEFAULT 0,
             confirmed boolean NOT NULL DEFAULT false,
+            holds l402.held[] NOT NULL,
             noted bigint NOT NULL DEFAULT 0
-        );
+        ) WITH (fillfactor = 50);
         CREATE INDEX payments_forget_at ON l402.payments (forget_at);
-        CREATE INDEX payments_to_trim ON l402.payments (payment_hash) WHERE noted >= 200;
-        CREATE TABLE l402.holds (
-            payment_hash bytea,
-            hold_id bytea,
-            request bytea NOT NULL,
-            lease_until float8 NOT NULL,
-            PRIMARY KEY (payment_hash, hold_id)
-        );
         CREATE TABLE l402.answers (
             payment_hash bytea PRIMARY KEY,
             request bytea NOT NULL,
@@ -58,6 +53,8 @@ BEGIN
             what text NOT NULL,
             PRIMARY KEY (payment_hash, id)
         );
+        -- Payments with more events than a history tells. Whoever makes requests fail can repeat them without end.
+        CREATE TABLE l402.to_trim (payment_hash bytea PRIMARY KEY);
         CREATE TABLE l402.totals (
             day bigint,
             endpoint bytea,
@@ -75,49 +72,47 @@ BEGIN
             OUT outcome text, OUT uses_left bigint, OUT was_confirmed boolean, OUT kept bytea
         ) LANGUAGE plpgsql AS $function$
         DECLARE
+            mine l402.held := (the_hold, the_request, leased_until);
             payment l402.payments;
-            held bigint := 0;
-            running bigint := 0;
+            running bigint;
         BEGIN
             IF EXISTS (SELECT FROM l402.revoked r WHERE r.token_id = the_token) THEN
                 outcome := 'revoked';
                 RETURN;
             END IF;
             LOOP
-                INSERT INTO l402.payments AS p (payment_hash, token_id, endpoint, msat, uses, forget_at, noted)
-                VALUES (the_payment, the_token, the_endpoint, price, bought, remembered_until, (bought IS NULL)::int)
-                ON CONFLICT DO NOTHING
-                RETURNING p.* INTO payment;
+                INSERT INTO l402.payments (payment_hash, token_id, endpoint, msat, uses, forget_at, holds)
+                VALUES (
+                    the_payment, the_token, the_endpoint, price, bought, remembered_until,
+                    CASE WHEN bought IS NULL THEN '{}' ELSE ARRAY[mine] END
+                )
+                ON CONFLICT DO NOTHING;
                 IF FOUND THEN
                     IF bought IS NULL THEN
-                        INSERT INTO l402.events (payment_hash, at, what) VALUES (the_payment, claimed_at, 'paid');
+                        PERFORM l402.note(the_payment, claimed_at, 'paid');
                     END IF;
-                    EXIT;
+                    outcome := 'held';
+                    uses_left := bought - 1;
+                    was_confirmed := false;
+                    RETURN;
                 END IF;
                 SELECT p.* INTO payment FROM l402.payments p WHERE p.payment_hash = the_payment FOR UPDATE;
-                IF FOUND THEN
-                    IF payment.forget_at < remembered_until THEN
-                        UPDATE l402.payments p SET forget_at = remembered_until WHERE p.payment_hash = the_payment;
-                    END IF;
-                    SELECT count(*), count(*) FILTER (WHERE h.lease_until > claimed_at) INTO held, running
-                    FROM l402.holds h WHERE h.payment_hash = the_payment;
-                    EXIT;
-                END IF;
-                -- Pruned between the two statements: it is new after all.
+                -- Otherwise it was pruned between the two statements, and is new after all.
+                EXIT WHEN FOUND;
             END LOOP;
+            IF payment.forget_at < remembered_until THEN
+                UPDATE l402.payments p SET forget_at = remembered_until WHERE p.payment_hash = the_payment;
+            END IF;
             was_confirmed := payment.confirmed;
+            running := (SELECT count(*) FROM unnest(payment.holds) h WHERE h.lease_until > claimed_at);
             IF payment.uses IS NULL THEN
                 outcome := 'held';
             ELSIF payment.settled + running < payment.uses THEN
-                IF payment.settled + held >= payment.uses THEN
-                    DELETE FROM l402.holds h WHERE h.payment_hash = the_payment AND h.hold_id = (
-                        SELECT first.hold_id FROM l402.holds first
-                        WHERE first.payment_hash = the_payment ORDER BY first.lease_until LIMIT 1
-                    );
+                IF payment.settled + cardinality(payment.holds) >= payment.uses THEN
+                    payment.holds := ARRAY(SELECT h FROM unnest(payment.holds) h ORDER BY h.lease_until OFFSET 1);
                     PERFORM l402.note(the_payment, claimed_at, 'lapsed');
                 END IF;
-                INSERT INTO l402.holds (payment_hash, hold_id, request, lease_until)
-                VALUES (the_payment, the_hold, the_request, leased_until);
+                UPDATE l402.payments p SET holds = payment.holds || mine WHERE p.payment_hash = the_payment;
                 outcome := 'held';
                 uses_left := payment.uses - payment.settled - running - 1;
             ELSIF payment.settled < payment.uses THEN
@@ -133,35 +128,55 @@ BEGIN
             END IF;
         END $function$;
 
-        CREATE FUNCTION l402.note(the_payment bytea, noted_at float8, happened text) RETURNS void
+        CREATE FUNCTION l402.note(the_payment bytea, noted_at float8, VARIADIC happened text[]) RETURNS void
+        LANGUAGE plpgsql AS $function$
+        DECLARE
+            so_far bigint;
+        BEGIN
+            UPDATE l402.payments p SET noted = p.noted + cardinality(happened) WHERE p.payment_hash = the_payment
+            RETURNING p.noted INTO so_far;
+            INSERT INTO l402.events (payment_hash, at, what)
+            SELECT the_payment, noted_at, what FROM unnest(happened) what;
+            IF so_far >= 200 THEN
+                INSERT INTO l402.to_trim (payment_hash) VALUES (the_payment) ON CONFLICT DO NOTHING;
+            END IF;
+        END $function$;
+
+        CREATE FUNCTION l402.renew(the_payment bytea, the_hold bytea, leased_until float8) RETURNS boolean
         LANGUAGE plpgsql AS $function$
         BEGIN
-            UPDATE l402.payments p SET noted = p.noted + 1 WHERE p.payment_hash = the_payment;
-            INSERT INTO l402.events (payment_hash, at, what) VALUES (the_payment, noted_at, happened);
+            UPDATE l402.payments p
+            SET holds = ARRAY(
+                SELECT CASE h.hold_id WHEN the_hold THEN (h.hold_id, h.request, leased_until)::l402.held ELSE h END
+                FROM unnest(p.holds) h
+            )
+            WHERE p.payment_hash = the_payment AND the_hold IN (SELECT h.hold_id FROM unnest(p.holds) h);
+            RETURN FOUND;
         END $function$;
 
         CREATE FUNCTION l402.settle(
             the_payment bytea, the_hold bytea, settled_at float8, the_answer bytea, replayed_until float8
         ) RETURNS boolean LANGUAGE plpgsql AS $function$
         DECLARE
-            earlier bigint;
+            deliveries bigint;
             held_for bytea;
         BEGIN
-            SELECT p.settled INTO earlier FROM l402.payments p WHERE p.payment_hash = the_payment FOR UPDATE;
-            DELETE FROM l402.holds h WHERE h.payment_hash = the_payment AND h.hold_id = the_hold
-            RETURNING h.request INTO held_for;
+            IF the_answer IS NOT NULL THEN
+                SELECT h.request INTO held_for FROM l402.payments p, unnest(p.holds) h
+                WHERE p.payment_hash = the_payment AND h.hold_id = the_hold;
+            END IF;
+            UPDATE l402.payments p
+            SET settled = p.settled + 1,
+                holds = ARRAY(SELECT h FROM unnest(p.holds) h WHERE h.hold_id <> the_hold),
+                noted = p.noted + 1 + (p.settled = 0)::int
+            WHERE p.payment_hash = the_payment AND the_hold IN (SELECT h.hold_id FROM unnest(p.holds) h)
+            RETURNING p.settled INTO deliveries;
             IF NOT FOUND THEN
                 RETURN false;
             END IF;
-            UPDATE l402.payments p
-            SET settled = p.settled + 1, noted = p.noted + 1 + (earlier = 0)::int
-            WHERE p.payment_hash = the_payment;
-            IF earlier = 0 THEN
-                INSERT INTO l402.events (payment_hash, at, what)
-                VALUES (the_payment, settled_at, 'paid'), (the_payment, settled_at, 'delivered');
-            ELSE
-                INSERT INTO l402.events (payment_hash, at, what) VALUES (the_payment, settled_at, 'delivered');
-            END IF;
+            INSERT INTO l402.events (payment_hash, at, what)
+            SELECT the_payment, settled_at, what
+            FROM unnest(CASE deliveries WHEN 1 THEN ARRAY['paid', 'delivered'] ELSE ARRAY['delivered'] END) what;
             IF the_answer IS NOT NULL THEN
                 INSERT INTO l402.answers AS a (payment_hash, request, replay_until, answer)
                 VALUES (the_payment, held_for, replayed_until, the_answer)
@@ -174,8 +189,8 @@ BEGIN
         CREATE FUNCTION l402.release(the_payment bytea, the_hold bytea, released_at float8) RETURNS void
         LANGUAGE plpgsql AS $function$
         BEGIN
-            PERFORM FROM l402.payments p WHERE p.payment_hash = the_payment FOR UPDATE;
-            DELETE FROM l402.holds h WHERE h.payment_hash = the_payment AND h.hold_id = the_hold;
+            UPDATE l402.payments p SET holds = ARRAY(SELECT h FROM unnest(p.holds) h WHERE h.hold_id <> the_hold)
+            WHERE p.payment_hash = the_payment AND the_hold IN (SELECT h.hold_id FROM unnest(p.holds) h);
             IF FOUND THEN
                 PERFORM l402.note(the_payment, released_at, 'released');
             END IF;
@@ -205,6 +220,7 @@ BEGIN
 
         CREATE FUNCTION l402.prune(now_at float8, most bigint) RETURNS void LANGUAGE plpgsql AS $function$
         DECLARE
+            over bytea[];
             due bytea[];
             long bytea[];
         BEGIN
@@ -212,31 +228,31 @@ BEGIN
             IF NOT pg_try_advisory_xact_lock(x'4c34303270'::bigint) THEN
                 RETURN;
             END IF;
-            DELETE FROM l402.answers a WHERE a.payment_hash IN (
-                SELECT o.payment_hash FROM l402.answers o WHERE o.replay_until <= now_at
-                ORDER BY o.replay_until LIMIT most FOR UPDATE SKIP LOCKED
+            -- Arrays, because from a table that it knows nothing of yet the planner expects more rows than there are,
+            -- and would read all payments to join it.
+            over := ARRAY(
+                SELECT a.payment_hash FROM l402.answers a WHERE a.replay_until <= now_at
+                ORDER BY a.replay_until LIMIT most FOR UPDATE SKIP LOCKED
             );
+            -- A request that runs keeps its payment.
             due := ARRAY(
-                SELECT p.payment_hash FROM l402.payments p WHERE p.forget_at <= now_at
+                SELECT p.payment_hash FROM l402.payments p
+                WHERE p.forget_at <= now_at
+                AND NOT EXISTS (SELECT FROM unnest(p.holds) h WHERE h.lease_until > now_at)
                 ORDER BY p.forget_at LIMIT most FOR UPDATE SKIP LOCKED
             );
             long := ARRAY(
-                SELECT p.payment_hash FROM l402.payments p WHERE p.noted >= 200 AND p.payment_hash <> ALL (due)
-                LIMIT most FOR UPDATE SKIP LOCKED
+                SELECT p.payment_hash FROM l402.payments p
+                WHERE p.payment_hash = ANY (ARRAY(SELECT t.payment_hash FROM l402.to_trim t LIMIT most))
+                AND p.payment_hash <> ALL (due)
+                FOR UPDATE SKIP LOCKED
             );
-            -- Looked at only now that no request can take or renew a hold: a running one keeps its payment.
-            PERFORM FROM l402.holds h WHERE h.payment_hash = ANY (due) FOR UPDATE;
-            due := ARRAY(
-                SELECT d FROM unnest(due) AS d WHERE NOT EXISTS (
-                    SELECT FROM l402.holds h WHERE h.payment_hash = d AND h.lease_until > now_at
-                )
-            );
-            IF due = '{}' AND long = '{}' THEN
+            IF over || due || long = '{}' THEN
                 RETURN;
             END IF;
+            DELETE FROM l402.answers a WHERE a.payment_hash = ANY (over || due);
             UPDATE l402.payments p SET noted = 100 WHERE p.payment_hash = ANY (long);
-            DELETE FROM l402.holds h WHERE h.payment_hash = ANY (due);
-            DELETE FROM l402.answers a WHERE a.payment_hash = ANY (due);
+            DELETE FROM l402.to_trim t WHERE t.payment_hash = ANY (due || long);
             WITH forgotten AS (
                 DELETE FROM l402.events e WHERE e.payment_hash = ANY (due)
                 RETURNING e.payment_hash, e.at, e.what
