@@ -192,7 +192,6 @@ class RedisLedger:
         root, name = self._root, payment_hash.hex()
         return [
             f"{root}payment:{name}",
-            f"{root}holds:{name}",
             f"{root}answer:{name}",
             f"{root}totals:{day}",
             f"{root}days",

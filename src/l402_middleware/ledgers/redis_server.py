@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 import ssl
-import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -50,7 +49,6 @@ class Server:
         self._timeout = timeout
         self._blocking: tuple[int, Any] | None = None
         self._pipes: dict[asyncio.AbstractEventLoop, _Pipe] = {}
-        self._mutex = threading.Lock()
         settings = self._check_address()
         self.name = settings.get("path") or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
 
@@ -103,13 +101,12 @@ class Server:
 
     def close(self) -> None:
         """Close the connections that no step uses, and those of event loops once their steps are over."""
-        with self._mutex:
-            blocking, self._blocking = self._blocking, None
-            pipes = list(self._pipes.values())
+        blocking, self._blocking = self._blocking, None
         if blocking is not None and blocking[0] == os.getpid():
             blocking[1].connection_pool.disconnect(inuse_connections=False)
-        for pipe in pipes:
-            pipe.close_soon()
+        for pipe in list(self._pipes.values()):
+            if pipe.process == os.getpid():
+                pipe.close_soon()
 
     def client(self) -> Any:
         """The blocking client; a forked child gets its own, so that two processes never share a connection."""
@@ -139,7 +136,9 @@ class Server:
         # `from None`: the traceback of a cause holds commands, and so hashes and answers.
         try:
             yield
-        except (exceptions.RedisError, OSError) as error:
+        except LedgerError:
+            raise
+        except Exception as error:
             raise LedgerError(f"ledger {self.name}: {self._explain(error)}") from None
 
     def _settings(self, package: Any) -> tuple[Any, dict[str, Any]]:
@@ -316,9 +315,10 @@ class _Pipe:
         await self._client.connection_pool.disconnect(inuse_connections=False)
 
     async def _send_all(self) -> None:
+        batch: list[_Waiting] = []
         try:
             while self._waiting:
-                batch: list[_Waiting] = []
+                batch = []
                 while self._waiting and len(batch) < BATCH:
                     command, deadline, future = self._waiting.popleft()
                     if not future.done():
@@ -327,6 +327,10 @@ class _Pipe:
                     await self._send(batch)
         finally:
             self._pump = None
+            # All are done, unless the loop shuts down.
+            for _, _, future in (*batch, *self._waiting):
+                future.cancel()
+            self._waiting.clear()
 
     async def _send(self, batch: list[_Waiting]) -> None:
         outcomes: list[Any]
@@ -336,7 +340,7 @@ class _Pipe:
                 for command, _, _ in batch:
                     pipeline.execute_command(*command)
                 outcomes = await pipeline.execute(raise_on_error=False)
-        except (exceptions.RedisError, OSError) as error:
+        except Exception as error:  # whatever it is, those who wait must hear of it
             outcomes = [error] * len(batch)
         for (_, _, future), outcome in zip(batch, outcomes, strict=True):
             if not future.done():
