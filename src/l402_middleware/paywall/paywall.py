@@ -133,10 +133,10 @@ class Paywall:
         except Refusal as refusal:
             return problem_response(refusal.status, refusal.code, refusal.title)
         except ProviderError as error:
-            log.error("no invoice, so 503 for %s: %s", request.endpoint, error)
+            log.error("no invoice, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable("invoice-unavailable", "No invoice can be made at the moment; nothing was charged.")
         except LedgerError as error:
-            log.error("no ledger, so 503 for %s: %s", request.endpoint, error)
+            log.error("no ledger, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable(
                 "ledger-unavailable", "Payments can not be looked up at the moment; yours stays good, try again."
             )
@@ -183,7 +183,7 @@ class Paywall:
         if callable(price):
             price = as_amount((yield from do(Call(price, request))))
         amount = price.rounded_up(self._invoicing.granularity_msat)
-        memo = memo_of(offer.memo or f"{self._service}: {request.endpoint}")
+        memo = memo_of(offer.memo or f"{self._service}: {request.endpoint_name}")
         invoice = yield from self._invoicing.create(InvoiceRequest(amount, memo, self._invoice_expiry), self._clock())
         terms = Terms(
             endpoint=endpoint_digest(request.endpoint),
@@ -196,7 +196,7 @@ class Paywall:
         status, code, title = 402, "payment-required", "Payment required: pay the invoice, then repeat the request."
         if fault is not None:
             status, code, title = self._invalid_credential_status, fault.code, f"{fault} Here is a new challenge."
-        yield from self._tallies.add("refused" if fault else "offered", request.endpoint, self._clock())
+        yield from self._tallies.add("refused" if fault else "offered", request.endpoint_name, self._clock())
         members = problem(status, code, title) | challenge.members()
         return json_response(status, members, [(b"www-authenticate", challenge.header().encode())])
 

@@ -120,7 +120,7 @@ class Redemption:
             hold_id=secrets.token_bytes(16),
             uses=terms.uses,
             request=digest.encode(),
-            endpoint=request.endpoint,
+            endpoint=request.endpoint_name,
             msat=terms.amount.msat,
             now=now,
             lease_until=now + self._lease,
