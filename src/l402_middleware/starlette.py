@@ -92,7 +92,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
             visit = _visit_of(args, kwargs)
             refusal = await visit.admit(offer, _endpoint_name(visit.scope))
             if refusal is not None:
-                return _RefusalResponse(refusal)
+                return _RefusalResponse(refusal, visit.scope["method"])
             return await call(*args, **kwargs)
 
         setattr(paid, _OFFER, offer)
@@ -147,8 +147,8 @@ def _visit_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit:
 
 
 class _RefusalResponse(StarletteResponse):
-    """A refusal as a handler returns it, its headers exactly as the paywall made them."""
+    """A refusal as a handler returns it, its headers exactly as the paywall made them; HEAD gets no body."""
 
-    def __init__(self, refusal: Response) -> None:
-        super().__init__(refusal.body, refusal.status)
+    def __init__(self, refusal: Response, method: str) -> None:
+        super().__init__(b"" if method == "HEAD" else refusal.body, refusal.status)
         self.raw_headers = list(refusal.headers)

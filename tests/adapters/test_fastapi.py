@@ -15,7 +15,7 @@ from l402_middleware import Paywall
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.starlette import L402Middleware, l402_required
 
-from .test_starlette import buy
+from .test_starlette import Exchange, buy
 
 KEY = "0123456789abcdef" * 4
 
@@ -90,6 +90,13 @@ def test_the_price_comes_before_validation(client: TestClient, method: str, url:
     for _ in range(2):
         given = {**options, "headers": {**options.get("headers", {}), **headers}}
         assert client.request(method, url, **given).status_code in (400, 422)
+
+
+@pytest.mark.anyio
+async def test_an_unpaid_body_is_never_asked_for(client: TestClient) -> None:
+    """Case 25: FastAPI reads the body before it calls the endpoint; unpaid it is told that nobody is there."""
+    exchange = await Exchange(client.app, "POST", "/order/1", {"Content-Type": "application/json"}).run()
+    assert (exchange.status, exchange.reads) == (402, 0)
 
 
 def test_every_signature_works(client: TestClient) -> None:
