@@ -8,7 +8,7 @@ import anyio
 
 from .core.errors import ConfigurationError, LedgerError, Refusal
 from .flow import Step, adrive
-from .paywall.delivery import Delivery
+from .paywall.delivery import STAY, Delivery
 from .paywall.offer import Offer
 from .paywall.paywall import Decision, Paywall
 from .paywall.request import Body, RequestView, check_size
@@ -50,7 +50,8 @@ class Visit:
         self._deciding = False
         self._decided: anyio.Event | None = None
         self._answered = False
-        self._gone = False
+        self._gone_at: float | None = None
+        self._over: anyio.Event | None = None
         self._start: Message | None = None
         self._body: Body | None = None
         self._body_again: Iterator[Message] | None = None
@@ -114,7 +115,8 @@ class Visit:
             self._body_again = None
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self._gone = True
+            self._note_gone()
+            await self._stay()
         elif self._decision is None:
             self._body_is_taken = True
         elif isinstance(self._decision, Delivery):
@@ -185,6 +187,7 @@ class Visit:
                 raise LedgerError("the payment of an answer already begun could not be settled: the answer is cut off")
             await self._answer(undelivered())
             return
+        self._check_over(delivery)
         await self._send_start()
         await self._send_watched(message)
 
@@ -204,14 +207,35 @@ class Visit:
         try:
             await self._send(message)
         except OSError:
-            self._gone = True
-            raise
+            self._note_gone()
+            if not self._may_stay():
+                raise
+
+    def _note_gone(self) -> None:
+        self._gone_at = self._gone_at or anyio.current_time()
+
+    def _may_stay(self) -> bool:
+        decision = self._decision
+        assert self._gone_at is not None
+        in_time = anyio.current_time() < self._gone_at + STAY
+        return in_time and isinstance(decision, Delivery) and decision.stays
+
+    async def _stay(self) -> None:
+        """Do not tell the application that its client left before the answer is whole, and kept to be given again."""
+        if self._may_stay():
+            self._over = self._over or anyio.Event()
+            with anyio.move_on_after(STAY):
+                await self._over.wait()
+
+    def _check_over(self, delivery: Delivery) -> None:
+        if self._over is not None and not delivery.stays:
+            self._over.set()
 
     async def _end(self) -> None:
         if isinstance(self._decision, Delivery):
             with anyio.CancelScope(shield=True):
                 try:
-                    await adrive(self._decision.vanish() if self._gone else self._decision.fail())
+                    await adrive(self._decision.vanish() if self._gone_at is not None else self._decision.fail())
                 except LedgerError as error:
                     log.error("the answer to a client that left could not be settled: %s", error)
 
@@ -230,7 +254,7 @@ class Visit:
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                self._gone = True
+                self._note_gone()
                 raise Refusal(400, "incomplete-body", "The connection ended before the request's body did.")
             body.write(message.get("body", b""))
             more = message.get("more_body", False)

@@ -1,22 +1,265 @@
 """The command `l402`."""
 
 import argparse
-from collections.abc import Sequence
+import json
+import os
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from typing import Final, get_args
 
+from .core.errors import ConfigurationError, LedgerError
 from .core.keys import generate_key
+from .inspection import Parts, inspect, utc
+from .ledgers import MemoryLedger, SQLiteLedger, ledger_from_url
+from .ledgers.ledger import Ledger, What, day_of
+
+# More than one header's value, and no more than a mistaken pipe should cost.
+_MAX_STDIN: Final = 64 * 1024
+
+_COLUMNS: Final[tuple[What, ...]] = ("paid", "delivered", "replayed", "released", "lapsed", "offered", "refused")
+
+
+class _Failure(Exception):
+    """What the command was asked for can not be done; the message says why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status."""
+    """Run the command; the exit status: 0, 1 where it failed, 2 where it was called wrongly."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], None] = options.run
+    try:
+        run(options)
+    except ConfigurationError as error:
+        parser.error(str(error))
+    except (_Failure, LedgerError) as error:
+        print(f"l402: {error}", file=sys.stderr)  # noqa: T201 - the command's output
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="l402", description="Tools for operators of an L402 paywall.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     keygen = commands.add_parser("keygen", help="print a new secret for L402_SECRET_KEYS")
     keygen.set_defaults(run=_keygen)
-    options = parser.parse_args(arguments)
-    status: int = options.run()
-    return status
+
+    as_json = argparse.ArgumentParser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+    about = "show what a header's value, a macaroon or an invoice says"
+    inspecting = commands.add_parser(
+        "inspect",
+        parents=[as_json],
+        help=about,
+        description=f"{about.capitalize()}. Needs no keys, verifies nothing, and never prints a preimage.",
+    )
+    inspecting.add_argument(
+        "text",
+        nargs="?",
+        metavar="TEXT",
+        help="read from the standard input where not given, as a credential should be",
+    )
+    inspecting.set_defaults(run=_inspect)
+
+    about = "look into a ledger, and revoke tokens"
+    ledger = commands.add_parser("ledger", help=about, description=f"{about.capitalize()}.")
+    actions = ledger.add_subparsers(required=True, metavar="ACTION")
+    common = argparse.ArgumentParser(add_help=False, parents=[as_json])
+    common.add_argument(
+        "--ledger",
+        metavar="URL",
+        default=os.environ.get("L402_LEDGER"),
+        help="such as sqlite:///l402.db; L402_LEDGER where not given",
+    )
+    totals = actions.add_parser("totals", parents=[common], help="what was sold, by day and endpoint")
+    totals.add_argument("--days", type=_days, default=7, metavar="N", help="so many UTC days, today among them (7)")
+    totals.set_defaults(run=_totals)
+    payment = actions.add_parser("payment", parents=[common], help="what happened to one payment")
+    payment.add_argument("payment_hash", type=_thirty_two_bytes, metavar="HASH", help="the payment hash, in hex")
+    payment.set_defaults(run=_payment)
+    revoke = actions.add_parser("revoke", parents=[common], help="let a token open nothing any more, for good")
+    revoke.add_argument(
+        "token",
+        type=_thirty_two_bytes,
+        metavar="TOKEN_ID_OR_PAYMENT_HASH",
+        help="in hex; the hash of a payment that the ledger knows means its token",
+    )
+    revoke.set_defaults(run=_revoke)
+    return parser
 
 
-def _keygen() -> int:
-    print(generate_key())  # noqa: T201 - the command's output
-    return 0
+def _days(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,4}", text):
+        raise argparse.ArgumentTypeError("give a number of days from 1 to 99999")
+    return int(text)
+
+
+def _thirty_two_bytes(text: str) -> bytes:
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != 32:
+        raise argparse.ArgumentTypeError("give 32 bytes as 64 hexadecimal digits")
+    return value
+
+
+def _keygen(options: argparse.Namespace) -> None:
+    _say([generate_key()])
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    text: str | None = options.text
+    if text is None:
+        text = sys.stdin.buffer.read(_MAX_STDIN).decode("latin-1")
+    try:
+        parts = inspect(text)
+    except ValueError as error:
+        raise _Failure(str(error)) from None
+    if options.json:
+        _say_json(_keys(parts))
+    else:
+        _say(_lines(parts))
+
+
+def _lines(parts: Parts, indent: str = "") -> Iterable[str]:
+    width = max(len(name) for name in parts)
+    for name, value in parts.items():
+        if isinstance(value, dict):
+            yield f"{indent}{name}"
+            yield from _lines(value, indent + "  ")
+        elif isinstance(value, list):
+            yield f"{indent}{name}"
+            yield from (f"{indent}  {_printable(item)}" for item in value)
+        elif value is not None:
+            shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else _printable(str(value))
+            yield f"{indent}{name:{width}}  {shown}".rstrip()
+
+
+def _totals(options: argparse.Namespace) -> None:
+    today = day_of(time.time())
+    since = today - options.days + 1
+    with closing(_opened(options.ledger)) as ledger:
+        totals = ledger.totals(since, today).block()
+    rows: dict[tuple[str, str], Counter[str]] = {}
+    whole: Counter[str] = Counter()
+    for total in totals:
+        row = rows.setdefault((_date(total.day), total.endpoint), Counter())
+        for counts in (row, whole):
+            counts.update({total.what: total.count, "msat": total.msat})
+    if options.json:
+        listed = [{"day": day, "endpoint": endpoint, **_numbers(row)} for (day, endpoint), row in rows.items()]
+        _say_json({"since": _date(since), "until": _date(today), "totals": listed, "sum": _numbers(whole)})
+    elif rows:
+        _say(_table([*((day, _printable(endpoint), row) for (day, endpoint), row in rows.items()), ("sum", "", whole)]))
+    else:
+        _say([f"nothing on record since {_date(since)} (UTC)"])
+
+
+def _numbers(row: Counter[str]) -> dict[str, int]:
+    return {name: row[name] for name in ("msat", *get_args(What))}
+
+
+def _table(rows: list[tuple[str, str, Counter[str]]]) -> Iterable[str]:
+    paid, *others = _COLUMNS
+    cells = [("day (UTC)", "endpoint", paid, "sats", *others)]
+    for day, endpoint, row in rows:
+        cells.append((day, endpoint, str(row[paid]), _sats(row["msat"]), *(str(row[name]) for name in others)))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        day, endpoint, *numbers = (
+            cell.ljust(width) if number < 2 else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        yield "  ".join((day, endpoint, *numbers))
+
+
+def _sats(msat: int) -> str:
+    whole, fraction = divmod(msat, 1000)
+    return f"{whole}.{fraction:03}".rstrip("0") if fraction else str(whole)
+
+
+def _payment(options: argparse.Namespace) -> None:
+    with closing(_opened(options.ledger)) as ledger:
+        history = ledger.history(options.payment_hash).block()
+        if history is None:
+            raise _Failure("the ledger knows no payment with this hash: it was not used yet, or is over and forgotten")
+        revoked = history.token_id in ledger.revoked().block()
+    sold: Parts = {
+        "payment hash": history.payment_hash.hex(),
+        "token id": history.token_id.hex(),
+        "endpoint": history.endpoint,
+    }
+    if options.json:
+        numbers = {"msat": history.msat, "uses": history.uses, "delivered": history.delivered, "revoked": revoked}
+        events = [{"at": event.at, "what": event.what} for event in history.events]
+        _say_json({**_keys(sold), **numbers, "events": events})
+        return
+    sold["sats"] = _sats(history.msat)
+    sold["uses"] = "a pass" if history.uses is None else f"{history.delivered} of {history.uses} delivered"
+    sold["revoked"] = revoked
+    sold["events"] = [f"{utc(event.at)}  {event.what}" for event in history.events]
+    _say(_lines(sold))
+
+
+def _revoke(options: argparse.Namespace) -> None:
+    with closing(_opened(options.ledger)) as ledger:
+        history = ledger.history(options.token).block()
+        token_id = options.token if history is None else history.token_id
+        ledger.revoke(token_id).block()
+    if options.json:
+        payment_hash = None if history is None else history.payment_hash.hex()
+        _say_json({"revoked": token_id.hex(), "payment_hash": payment_hash})
+    elif history is None:
+        _say(
+            [
+                f"token {token_id.hex()} is revoked",
+                "(taken as a token id: the ledger knows no payment with this hash)",
+            ]
+        )
+    else:
+        _say([f"token {token_id.hex()} is revoked, of a payment for {_printable(history.endpoint)}"])
+
+
+def _opened(url: str | None) -> Ledger:
+    """The ledger that an application already keeps at `url`; none is made by looking."""
+    if not url:
+        raise ConfigurationError("no ledger: give --ledger URL, or set L402_LEDGER (such as sqlite:///l402.db)")
+    ledger = ledger_from_url(url)
+    if isinstance(ledger, MemoryLedger):
+        raise ConfigurationError("a ledger in memory can be seen only by the application's own process")
+    if isinstance(ledger, SQLiteLedger) and not os.path.exists(ledger.path):
+        raise _Failure(f"there is no ledger at {ledger.path}")
+    return ledger
+
+
+def _date(day: int) -> str:
+    return utc(day * 86400)[:10]
+
+
+def _keys(parts: Parts) -> dict[str, object]:
+    """`parts` as programs like them: names without spaces."""
+    return {name.replace(" ", "_"): _keys(part) if isinstance(part, dict) else part for name, part in parts.items()}
+
+
+def _printable(text: str) -> str:
+    """`text` from strangers, without what a terminal would obey."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _say(lines: Iterable[str]) -> None:
+    encoding = sys.stdout.encoding
+    for line in lines:
+        # An endpoint or a description may have letters that the terminal does not.
+        print(line.encode(encoding, "backslashreplace").decode(encoding))  # noqa: T201 - the command's output
+
+
+def _say_json(value: object) -> None:
+    _say([json.dumps(value, indent=2)])

@@ -90,7 +90,8 @@ class Call(Step[T_co]):
         if inspect.iscoroutinefunction(inspect.unwrap(self._function)):
             result = self._function(*self._args)
         else:
-            result = await anyio.to_thread.run_sync(self._function, *self._args)
+            # In a list, because trio's threads refuse to hand over a coroutine that a plain function made.
+            (result,) = await anyio.to_thread.run_sync(lambda: [self._function(*self._args)])
         return cast(T_co, await result if inspect.isawaitable(result) else result)
 
 

@@ -1,13 +1,14 @@
 """WSGI (PEP 3333): a request in, a decision out, and the answer watched until it is delivered."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from .core.errors import ConfigurationError, LedgerError, Refusal
 from .flow import Step, drive
-from .paywall.delivery import Delivery
+from .paywall.delivery import STAY, Delivery
 from .paywall.offer import Offer
 from .paywall.paywall import Decision, Paywall
 from .paywall.request import CHUNK_BYTES, Body, RequestView, check_size
@@ -226,6 +227,17 @@ class _Answer:
             raise StopIteration
         return piece
 
+    def _stay(self, delivery: Delivery) -> None:
+        """Finish an answer that its client did not wait for, so that it can be given again."""
+        until = time.monotonic() + STAY
+        try:
+            while self._begun and delivery.stays and time.monotonic() < until:
+                next(self)
+        except StopIteration:
+            pass
+        except Exception as error:
+            log.warning("the answer to a client that left failed: %s", type(error).__name__)
+
     def _settle(self, delivery: Delivery) -> bool:
         if self._head is None:
             drive(delivery.fail())
@@ -259,16 +271,22 @@ class _Answer:
 
     def close(self) -> None:
         """The server is done: an answer that neither ended nor failed was left by its client."""
+        delivery = self._visit.decision
+        assert isinstance(delivery, Delivery)
         try:
-            self._close()
+            self._stay(delivery)
         finally:
-            delivery = self._visit.decision
-            assert isinstance(delivery, Delivery)
             try:
-                drive(delivery.vanish())
-            except LedgerError as error:
-                log.error("the answer to a client that left could not be settled: %s", error)
-            self._visit.close()
+                self._close()
+            finally:
+                self._leave(delivery)
+
+    def _leave(self, delivery: Delivery) -> None:
+        try:
+            drive(delivery.vanish())
+        except LedgerError as error:
+            log.error("the answer to a client that left could not be settled: %s", error)
+        self._visit.close()
 
 
 def text_headers(headers: Headers) -> list[tuple[str, str]]:

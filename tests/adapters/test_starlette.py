@@ -552,7 +552,6 @@ async def test_a_send_that_fails(paywall: Paywall, sent: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*pieces:pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.xfail(reason="a stream is cut off where its client leaves, so there is no whole answer to keep")
 @pytest.mark.anyio
 async def test_a_stream_whose_client_left_is_given_again(paywall: Paywall) -> None:
     """Case 51: a client that lost the connection in the middle of a stream gets the whole answer when it returns."""

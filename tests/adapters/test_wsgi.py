@@ -224,7 +224,6 @@ def test_close(paywall: Paywall, pieces: tuple[Any, ...], leave_after: int | Non
         assert not charged
 
 
-@pytest.mark.xfail(reason="a stream is cut off where its client leaves, so there is no whole answer to keep")
 def test_a_stream_whose_client_left_is_given_again(paywall: Paywall) -> None:
     """Case 51: a client that lost the connection in the middle of a stream gets the whole answer when it returns."""
     shop = sold(generating, paywall)

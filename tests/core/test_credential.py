@@ -83,7 +83,7 @@ IDENTIFIER = b"\0\0" + HASH + TOKEN_ID
 
 def test_a_paid_credential_is_verified() -> None:
     """What was issued comes back with the payment's hash and the terms it was sold on."""
-    assert verified(TOKEN) == Verified(HASH, TERMS)
+    assert verified(TOKEN) == Verified(HASH, TOKEN_ID, TERMS, TERMS.valid_until)
 
 
 hashes = st.binary(min_size=32, max_size=32)
@@ -95,7 +95,7 @@ def test_any_payment_is_verified(preimage: bytes, token_id: bytes, msat: int, us
     terms = Terms(endpoint_digest("GET /"), Msat(msat), uses, request_digest("GET", "/", b"", b""), until)
     token = ISSUER.issue(sha256(preimage).digest(), token_id, terms)
     (credential,) = parse_authorization([f"L402 {token}:{preimage.hex()}".encode()])
-    assert ISSUER.verify(credential, NOW) == Verified(sha256(preimage).digest(), terms)
+    assert ISSUER.verify(credential, NOW) == Verified(sha256(preimage).digest(), token_id, terms, until)
 
 
 def test_any_flipped_bit_is_refused() -> None:
@@ -161,7 +161,7 @@ HELD: dict[str, tuple[list[str | bytes], Terms]] = {
 @pytest.mark.parametrize(("caveats", "terms"), HELD.values(), ids=HELD.keys())
 def test_a_holder_may_narrow(caveats: list[str | bytes], terms: Terms) -> None:
     """Cases 27, 28, 31, 32: attenuated with pymacaroons, the credential still opens what is left of it."""
-    assert verified(attenuated(*caveats)) == Verified(HASH, terms)
+    assert verified(attenuated(*caveats)) == Verified(HASH, TOKEN_ID, terms, TERMS.valid_until)
 
 
 WIDENED = {

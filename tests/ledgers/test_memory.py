@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from l402_middleware.core.errors import ConfigurationError, LedgerError
+from l402_middleware.flow import Step
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.ledgers.ledger import Held
-from l402_middleware.testing.ledger_contract import ANSWER, LIFE, REPLAY, LedgerContract, claim, settle
+from l402_middleware.testing.ledger_contract import ANSWER, LIFE, REPLAY, LedgerContract, claim, release, settle
 
 
 class TestMemoryLedger(LedgerContract):
@@ -45,11 +46,17 @@ def test_a_forked_child_does_not_count_for_itself(used: bool) -> None:
     if used:
         ledger.hold(held).block()
     if (child := os.fork()) == 0:
-        steps = [
+        steps: list[Step[object]] = [
             ledger.hold(held),
             ledger.renew(held.payment_hash, held.hold_id, now),
             settle(ledger, held),
-            ledger.release(held.payment_hash, held.hold_id),
+            release(ledger, held),
+            ledger.confirm(held.payment_hash, now),
+            ledger.revoke(held.token_id),
+            ledger.revoked(),
+            ledger.count([]),
+            ledger.totals(0, 1),
+            ledger.history(held.payment_hash),
             ledger.keep_key("k" * 32),
         ]
         refused = 0

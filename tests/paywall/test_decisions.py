@@ -10,12 +10,12 @@ import pytest
 
 from l402_middleware import ConfigurationError, LedgerError, Msat, Offer, Refusal, RequestView, msats, sats
 from l402_middleware.core.errors import ProviderError
-from l402_middleware.flow import Call, drive
+from l402_middleware.flow import Call, Flow, drive
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.response import Response
 from l402_middleware.providers.devnode import DevNode
-from l402_middleware.providers.provider import CreatedInvoice, Exchange, InvoiceRequest
+from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest
 
 from .shop import KEY, NOW, Clock, GivenBody, Shop, ask, code, deliver, field_of, members
 
@@ -132,12 +132,8 @@ def test_an_async_price_under_the_blocking_driver(shop: Shop, price: Any) -> Non
 
 @pytest.mark.parametrize("price", [Priced(), undeclared])
 @pytest.mark.anyio
-async def test_a_plain_callable_that_gives_an_awaitable(
-    shop: Shop, price: Any, anyio_backend: str, request: pytest.FixtureRequest
-) -> None:
+async def test_a_plain_callable_that_gives_an_awaitable(shop: Shop, price: Any) -> None:
     """A price function need not be declared async to be one."""
-    if anyio_backend == "trio":
-        request.applymarker(pytest.mark.xfail(reason="trio's threads take back no coroutine", raises=TypeError))
     assert members(await shop.adecide(Offer(price), ask()))["amount_msat"] == 1500
 
 
@@ -581,7 +577,7 @@ async def test_an_async_function_as_provider() -> None:
     assert members(answer)["amount_msat"] == 250_000_000
 
 
-def wrong_hash(request: InvoiceRequest) -> Exchange[CreatedInvoice]:
+def wrong_hash(request: InvoiceRequest) -> Flow[CreatedInvoice]:
     """A backend that says another payment hash than its invoice."""
     yield from ()
     return CreatedInvoice(COFFEE, bytes(32))
@@ -593,7 +589,7 @@ class WrongHash:
     network = "bitcoin"
     granularity_msat = 1000
 
-    def create_invoice(self, request: InvoiceRequest) -> Exchange[CreatedInvoice]:
+    def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         return wrong_hash(request)
 
 

@@ -33,7 +33,7 @@ LEASE = 0.3
 def claim(hold_id: bytes, lease: float = LEASE) -> Claim:
     """One use of one payment, from now on."""
     now = time.time()
-    return Claim(bytes(32), hold_id * 16, 1, b"request", "GET /thing", 10_000, now, now + lease, now + 1000)
+    return Claim(bytes(32), bytes(32), hold_id * 16, 1, b"request", "GET /thing", 10_000, now, now + lease, now + 1000)
 
 
 def renewers() -> set[threading.Thread]:
@@ -112,7 +112,7 @@ def test_a_release_that_fails_is_no_error(caplog: pytest.LogCaptureFixture) -> N
     """Where the ledger can not be told of a release, the end of the lease does it."""
 
     class Unreleasable(MemoryLedger):
-        def release(self, payment_hash: bytes, hold_id: bytes) -> Step[None]:
+        def release(self, payment_hash: bytes, hold_id: bytes, now: float) -> Step[None]:
             return Failing()
 
     holds = Holds(Unreleasable(), LEASE, time.time)

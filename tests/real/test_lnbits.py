@@ -156,7 +156,7 @@ def test_a_wrong_key_is_named_as_such_and_told_to_nobody(
 ) -> None:
     """A wrong invoice key is "unauthorized", a 503 and a log line, and the key is in none of them."""
     key = "5ec4e7" * 5 + "00"
-    invoicing = Invoicing(LNbits(lnbits.url, invoice_key=key), None)
+    invoicing = Invoicing(LNbits(lnbits.url, invoice_key=key), None, verify_settlement=False)
     with pytest.raises(ProviderError) as caught:
         run(invoicing, invoicing.create(InvoiceRequest(sats(1), "memo", 600), time.time()))
     assert caught.value.kind == "unauthorized"
@@ -205,7 +205,7 @@ def test_a_setting_that_can_not_work_is_refused_at_start_up(url: Any, key: Any, 
 
 def test_a_name_that_is_none_is_unreachable(run: Run[Any]) -> None:
     """A host name that the resolver refuses to look up is the provider's fault like any other, not a crash."""
-    invoicing = Invoicing(LNbits(f"http://{'a' * 64}.example", invoice_key="key"), None)
+    invoicing = Invoicing(LNbits(f"http://{'a' * 64}.example", invoice_key="key"), None, verify_settlement=False)
     with pytest.raises(ProviderError, match="is its URL right") as caught:
         run(invoicing, invoicing.create(InvoiceRequest(sats(1), "memo", 600), time.time()))
     assert caught.value.kind == "unreachable"
@@ -214,7 +214,7 @@ def test_a_name_that_is_none_is_unreachable(run: Run[Any]) -> None:
 def test_a_dead_port_is_unreachable(run: Run[Any]) -> None:
     """Where nobody listens, the failure is "unreachable"; its message asks whether the server runs."""
     with unused_address() as url:
-        invoicing = Invoicing(LNbits(url, invoice_key="key"), None)
+        invoicing = Invoicing(LNbits(url, invoice_key="key"), None, verify_settlement=False)
         with pytest.raises(ProviderError, match="is it running") as caught:
             run(invoicing, invoicing.create(InvoiceRequest(sats(1), "memo", 600), time.time()))
     assert caught.value.kind == "unreachable"

@@ -14,8 +14,9 @@ from file_conversion.shop import Shop
 from starlette.testclient import TestClient
 
 from l402_middleware import Msat, Paywall
+from l402_middleware.flow import Flow
 from l402_middleware.providers import DevNode
-from l402_middleware.providers.provider import CreatedInvoice, Exchange, InvoiceRequest
+from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest
 
 from .customer import Customer
 
@@ -55,7 +56,7 @@ class CountingNode(DevNode):
         super().__init__()
         self.invoiced: list[Msat] = []
 
-    def create_invoice(self, request: InvoiceRequest) -> Exchange[CreatedInvoice]:
+    def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         self.invoiced.append(request.amount)
         return (yield from super().create_invoice(request))
 

@@ -118,6 +118,14 @@ class Caveats:
         except (KeyError, ValueError, ConfigurationError):
             raise BadCredential("invalid-credential") from None
 
+    def sold_until(self, caveats: Iterable[bytes]) -> int:
+        """The `valid_until` that was sold, in `caveats` that `read` has accepted; later ones are the holder's own.
+
+        A payment has to be remembered this long: one that was shown narrowed comes back as it was sold.
+        """
+        prefix = f"{self._valid_until}=".encode()
+        return next(int(caveat[len(prefix) :]) for caveat in caveats if caveat.startswith(prefix))
+
 
 def _is_sublist(value: str, earlier: str | None) -> bool:
     items = value.split(",")

@@ -22,10 +22,17 @@ IDENTIFIER_BYTES = 66
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A credential that is authentic, paid and unexpired: the payment's hash (32 bytes) and what it bought."""
+    """A credential that is authentic, paid and unexpired: the payment's hash and the token's id (32 bytes each), and
+    what was bought.
+
+    `terms` are as far as the holder has narrowed them; `sold_until` is the unix second at which the credential ends
+    as it was sold.
+    """
 
     payment_hash: bytes
+    token_id: bytes
     terms: Terms
+    sold_until: int
 
 
 class Issuer:
@@ -53,7 +60,7 @@ class Issuer:
     def verify(self, credential: Credential, now: float) -> Verified:
         """The payment and the terms behind `credential`, at unix time `now`.
 
-        Every macaroon in it must be ours, for the same payment and on the same terms. Raises `BadCredential` with the
+        Every macaroon in it must be ours, the same token attenuated differently. Raises `BadCredential` with the
         code that says which check failed. Whether the terms fit the request is the caller's to check.
         """
         verified = [self._verify(raw, credential.preimage) for raw in credential.macaroons]
@@ -84,9 +91,10 @@ class Issuer:
         payment_hash = identifier[2:34]
         if not hmac.compare_digest(sha256(preimage).digest(), payment_hash):
             raise BadCredential("invalid-preimage")
-        return Verified(payment_hash, self._caveats.read(parts.caveats, preimage))
+        terms = self._caveats.read(parts.caveats, preimage)
+        return Verified(payment_hash, token_id, terms, self._caveats.sold_until(parts.caveats))
 
 
 def _sale(verified: Verified) -> tuple[object, ...]:
     terms = verified.terms
-    return (verified.payment_hash, terms.endpoint, terms.amount, terms.uses, terms.request)
+    return (verified.payment_hash, verified.token_id, terms.endpoint, terms.amount, terms.uses, terms.request)

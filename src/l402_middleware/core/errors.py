@@ -22,6 +22,7 @@ CredentialCode: TypeAlias = Literal[
     "wrong-endpoint",
     "wrong-request",
     "already-used",
+    "revoked",
 ]
 
 
@@ -53,6 +54,7 @@ _TITLES: dict[CredentialCode, str] = {
     "wrong-endpoint": "The credential was bought for another endpoint.",
     "wrong-request": "The credential was bought for another request.",
     "already-used": "The credential has been used up.",
+    "revoked": "The credential was revoked.",
 }
 
 

@@ -24,7 +24,8 @@ from pymacaroons import MACAROON_V2
 from pymacaroons import Macaroon as PyMacaroon
 from pymacaroons.serializers import BinarySerializer
 
-MAX_CAVEATS = 64
+# A header full of macaroons full of caveats must cost less than 5 ms, every one of them an HMAC.
+MAX_CAVEATS = 16
 
 _LOCATION, _IDENTIFIER, _SIGNATURE = 1, 2, 6
 _KEY_GENERATOR = b"macaroons-key-generator"
@@ -53,7 +54,7 @@ def read(raw: bytes) -> Macaroon:
     """The parts of a V2 binary macaroon. Raises `ValueError` for anything else.
 
     Refused although some library reads them: trailing bytes, lengths in more bytes than they need, third-party
-    caveats, a location on a caveat, more than 64 caveats.
+    caveats, a location on a caveat, more than 16 caveats.
     """
     try:
         if raw[0] != 2:

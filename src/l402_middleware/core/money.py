@@ -29,6 +29,8 @@ class Msat:
         return -(-self.msat // 1000)
 
     def __add__(self, other: "Msat") -> "Msat":
+        if not isinstance(other, Msat):
+            return NotImplemented
         return Msat(self.msat + other.msat)
 
     def __mul__(self, factor: int) -> "Msat":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 from ..core.money import Msat
 from ..flow import Flow
@@ -31,6 +32,10 @@ class Replay:
     max_bytes: int
 
 
+# How long, in seconds, an answer that its client did not wait for may go on for the sake of its copy.
+STAY: Final = 60.0
+
+
 class Delivery:
     """An admitted request and its answer.
 
@@ -51,6 +56,17 @@ class Delivery:
         self._request_body = sha256() if replay else None
         self._request_body_is_whole = False
         self._may_go_out = True
+
+    @property
+    def stays(self) -> bool:
+        """Whether a client that leaves now will find the whole answer when it comes back, if the handler may go on."""
+        if self._copy is None or self._hold is None or self._head is None:
+            return False
+        # A stream of events may have no end that a client could come back for.
+        return not any(
+            name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
+            for name, value in self._head[1]
+        )
 
     def read(self, piece: bytes, more: bool) -> None:
         """Note a piece of the request's body that goes to the handler."""

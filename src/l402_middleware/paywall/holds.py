@@ -10,11 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 from weakref import WeakSet
 
 from ..core.errors import LedgerError
 from ..flow import Flow, do
 from ..ledgers.ledger import Claim, Held, Ledger, Outcome
+
+T = TypeVar("T")
 
 log = logging.getLogger("l402_middleware")
 
@@ -45,36 +48,37 @@ class Holds:
     def take(self, claim: Claim) -> Flow[tuple[Outcome, Hold]]:
         """Ask the ledger for a use; the hold counts where the outcome is `Held`. Raises `LedgerError`."""
         hold = Hold(claim.payment_hash, claim.hold_id, time.monotonic())
-        try:
-            outcome = yield from do(self._ledger.hold(claim))
-        except GeneratorExit:
-            raise
-        except BaseException:
-            # Cancelled or failed half-way, the ledger may have taken it all the same.
-            yield from self.release(hold)
-            raise
-        if isinstance(outcome, Held):
+        # Cancelled or failed half-way, the ledger may have taken it all the same.
+        outcome = yield from self.guard(hold, do(self._ledger.hold(claim)))
+        if isinstance(outcome, Held) and claim.uses is not None:
             self._keep_alive(hold)
         return outcome, hold
+
+    def guard(self, hold: Hold, flow: Flow[T]) -> Flow[T]:
+        """Run `flow`, and release the hold where it fails or is cancelled."""
+        try:
+            return (yield from flow)
+        except GeneratorExit:
+            # The driver itself is gone, and nothing can be asked of it any more: the lease will end.
+            raise
+        except BaseException:
+            yield from self.release(hold)
+            raise
 
     def settle(self, hold: Hold, packed: bytes | None, replay_for: float) -> Flow[bool]:
         """Turn a hold into a delivery; False where its lease was lost to another request. Raises `LedgerError`."""
         self._forget(hold)
         now = self._clock()
-        try:
-            return (yield from do(self._ledger.settle(hold.payment_hash, hold.hold_id, now, packed, now + replay_for)))
-        except GeneratorExit:
-            raise
-        except BaseException:
-            # Cancelled or failed, the answer is not delivered. Without this the client waits for the lease to end.
-            yield from self.release(hold)
-            raise
+        settling = self._ledger.settle(hold.payment_hash, hold.hold_id, now, packed, now + replay_for)
+        # Cancelled or failed, the answer is not delivered: without the release the client waits for the lease to end.
+        settled: bool = yield from self.guard(hold, do(settling))
+        return settled
 
     def release(self, hold: Hold) -> Flow[None]:
         """Give a use back. Where the ledger can not be told, the end of the lease will do it."""
         self._forget(hold)
         try:
-            yield from do(self._ledger.release(hold.payment_hash, hold.hold_id))
+            yield from do(self._ledger.release(hold.payment_hash, hold.hold_id, self._clock()))
         except LedgerError as error:
             log.warning("a payment's use could not be released; it is free when its lease ends: %s", error)
 

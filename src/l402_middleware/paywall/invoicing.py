@@ -2,15 +2,17 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
 from ..core.invoice import Invoice, decode
 from ..flow import Call, Flow, do
-from ..providers.provider import CreatedInvoice, InvoiceRequest, Provider
-from ..providers.transport import Transport
+from ..providers.provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
 
 InvoiceFunction: TypeAlias = Callable[[InvoiceRequest], str | Awaitable[str]]
+
+# A credential outlives its invoice: one that can be paid for a year would be remembered for longer.
+MAX_EXPIRY = 366 * 24 * 3600
 
 # The longest description a BOLT 11 invoice can hold: 1023 groups of 5 bits.
 MAX_MEMO_BYTES = 639
@@ -23,8 +25,9 @@ class Invoicing:
     and says nothing of its network: give that as `network`.
     """
 
-    def __init__(self, provider: Provider | InvoiceFunction, network: str | None) -> None:
-        self._transport = Transport()
+    def __init__(self, provider: Provider | InvoiceFunction, network: str | None, *, verify_settlement: bool) -> None:
+        self._provider: Provider | None = None
+        self._settlement_check: SettlementCheck | None = None
         self._create: Callable[[InvoiceRequest], Flow[CreatedInvoice]]
         if not callable(provider):
             if not hasattr(provider, "create_invoice"):
@@ -34,10 +37,18 @@ class Invoicing:
             if network is not None:
                 raise ConfigurationError("network is the provider's own setting; give it to the provider")
             self.network, self.granularity_msat = provider.network, provider.granularity_msat
-            self._create = partial(self._exchange, provider)
+            self._provider = provider
+            self._create = provider.create_invoice
+            if hasattr(provider, "is_settled"):
+                self._settlement_check = cast(SettlementCheck, provider)
         else:
             self.network, self.granularity_msat = network or "bitcoin", 1000
             self._create = partial(self._call, provider)
+        if verify_settlement and self._settlement_check is None:
+            raise ConfigurationError(
+                f"verify_settlement=True needs a provider that can say whether a payment was received; "
+                f"{type(provider).__name__} has no is_settled()"
+            )
 
     def create(self, request: InvoiceRequest, now: float) -> Flow[Invoice]:
         """The invoice that was asked for. Raises `ProviderError` where there is none, or another one came."""
@@ -52,34 +63,26 @@ class Invoicing:
             fault = f"is over {invoice.amount or 'any amount'}, not over {request.amount}"
         elif created.payment_hash not in (None, invoice.payment_hash):
             fault = "has another payment hash than the provider says"
-        elif invoice.expires_at <= now:
-            fault = "has expired already; are both clocks right?"
+        elif not now < invoice.expires_at < now + MAX_EXPIRY:
+            fault = "has expired already, or never will; are both clocks right?"
         else:
             return invoice
         raise ProviderError("wrong-invoice", f"the provider's invoice {fault}")
 
+    def is_settled(self, payment_hash: bytes) -> Flow[bool]:
+        """Whether the backend has received the payment. Raises `ProviderError` where it can not be asked."""
+        assert self._settlement_check is not None
+        return (yield from self._settlement_check.is_settled(payment_hash))
+
     def close(self) -> None:
         """Close the connections of blocking drivers."""
-        self._transport.close()
+        if self._provider is not None:
+            self._provider.close()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        await self._transport.aclose()
-
-    def _exchange(self, provider: Provider, request: InvoiceRequest) -> Flow[CreatedInvoice]:
-        exchange = provider.create_invoice(request)
-        try:
-            question = next(exchange)
-            while True:
-                try:
-                    answer = yield from do(self._transport.send(question))
-                except ProviderError as error:
-                    question = exchange.throw(error)
-                else:
-                    question = exchange.send(answer)
-        except StopIteration as end:
-            created: CreatedInvoice = end.value
-            return created
+        if self._provider is not None:
+            await self._provider.aclose()
 
     def _call(self, function: InvoiceFunction, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         try:

@@ -8,28 +8,26 @@ from collections.abc import Callable, Iterable
 from typing import Literal, TypeAlias
 
 from ..core.authorization import parse_authorization
-from ..core.binding import endpoint_digest, request_digest
+from ..core.binding import endpoint_digest
 from ..core.caveats import Caveats, Terms, UnknownCaveats
 from ..core.challenge import Challenge, problem
-from ..core.credential import Issuer, Verified
+from ..core.credential import Issuer
 from ..core.errors import BadCredential, ConfigurationError, LedgerError, ProviderError, Refusal
 from ..core.keys import KeyRing, generate_key
-from ..flow import Call, Flow, do
+from ..flow import Call, Flow, adrive, do, drive
 from ..ledgers import MemoryLedger, ledger_from_url
-from ..ledgers.ledger import Busy, Claim, Held, Kept, Ledger, Spent
+from ..ledgers.ledger import Ledger
 from ..providers.devnode import DevNode
 from ..providers.provider import InvoiceRequest, Provider
-from .delivery import Delivery, Payment, Replay
-from .holds import Holds
+from .delivery import Delivery, Replay
 from .invoicing import InvoiceFunction, Invoicing, memo_of
 from .offer import Offer, as_amount
+from .redemption import Redemption, whole_digest
 from .request import RequestView
-from .response import Response, json_response, problem_response, unpack
+from .response import Response, json_response, problem_response
+from .tallies import Tallies
 
 Decision: TypeAlias = Delivery | Response
-
-# How long after its credential's end a payment is remembered, in seconds: clocks are moved back by hours, not days.
-MEMORY = 24 * 3600
 
 # The largest number that a setting may have: ten years in seconds, or a third of a gigabyte.
 MAX_SETTING = 10 * 365 * 24 * 3600
@@ -50,6 +48,8 @@ class Paywall:
     - `replay_for`: seconds in which a finished single-use answer is given again to the same request; 0 for never.
     - `replay_max_bytes`: the longest answer that is kept for that.
     - `lease`: seconds after which a use held by a worker that died is free again.
+    - `verify_settlement`: ask the backend, once per payment, whether it was received, for those where a preimage can be
+      known earlier than that.
     - `invalid_credential_status`: 402, which every client recovers from, or 401, the letter of the specification.
     - `unknown_caveats`: "skip" (the specification) or "reject" those outside our own namespace.
 
@@ -69,6 +69,7 @@ class Paywall:
         replay_for: float = 600,
         replay_max_bytes: int = 1024 * 1024,
         lease: float = 60,
+        verify_settlement: bool = False,
         invalid_credential_status: Literal[401, 402] = 402,
         unknown_caveats: UnknownCaveats = "skip",
         clock: Callable[[], float] = time.time,
@@ -94,20 +95,32 @@ class Paywall:
         Caveats(service, unknown_caveats)
         self.ledger = ledger_from_url(ledger) if isinstance(ledger, str) else ledger
         self.wallet = provider if isinstance(provider, DevNode) else None
-        self._invoicing = Invoicing(provider, network)
+        self._invoicing = Invoicing(provider, network, verify_settlement=verify_settlement)
         self._service = service
         self._unknown_caveats = unknown_caveats
         self._invoice_expiry = invoice_expiry
-        self._replay = Replay(replay_for, replay_max_bytes) if replay_for else None
-        self._lease = lease
         self._invalid_credential_status = invalid_credential_status
         self._clock = clock
-        self._holds = Holds(self.ledger, lease, clock)
+        self._tallies = Tallies(self.ledger)
+        self._redemption = Redemption(
+            self.ledger,
+            self._invoicing,
+            self._tallies,
+            replay=Replay(replay_for, replay_max_bytes) if replay_for else None,
+            lease=lease,
+            verify_settlement=verify_settlement,
+            clock=clock,
+        )
         self._issuer: Issuer | None = None
         if secret_keys is None and os.environ.get("L402_SECRET_KEYS"):
             secret_keys = [key.strip() for key in os.environ["L402_SECRET_KEYS"].split(",")]
         if secret_keys is not None:
             self._use(KeyRing(secret_keys))
+        elif not self.ledger.keeps_keys:
+            raise ConfigurationError(
+                f"{type(self.ledger).__name__} keeps no secret keys: set L402_SECRET_KEYS or secret_keys=[...], "
+                "the same on every machine; `l402 keygen` makes one"
+            )
 
     def admit(self, request: RequestView, offer: Offer) -> Flow[Decision]:
         """Whether `request` has paid for `offer`: a `Delivery` to run the handler under, or the `Response` to give.
@@ -120,10 +133,10 @@ class Paywall:
         except Refusal as refusal:
             return problem_response(refusal.status, refusal.code, refusal.title)
         except ProviderError as error:
-            log.error("no invoice, so 503 for %s: %s", request.endpoint, error)
+            log.error("no invoice, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable("invoice-unavailable", "No invoice can be made at the moment; nothing was charged.")
         except LedgerError as error:
-            log.error("no ledger, so 503 for %s: %s", request.endpoint, error)
+            log.error("no ledger, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable(
                 "ledger-unavailable", "Payments can not be looked up at the moment; yours stays good, try again."
             )
@@ -131,67 +144,26 @@ class Paywall:
     def _admit(self, request: RequestView, offer: Offer) -> Flow[Decision]:
         issuer = yield from self._ready()
         fault: BadCredential | None = None
-        busy = False
+        come_again: Response | None = None
         try:
             credentials = parse_authorization(request.raw_header("authorization"))
         except BadCredential as error:
             credentials, fault = [], error
+        tried: set[bytes] = set()
         for credential in credentials:
             try:
                 verified = issuer.verify(credential, self._clock())
-                decision = yield from self._redeem(request, offer, verified)
+                if verified.payment_hash in tried:
+                    continue
+                tried.add(verified.payment_hash)
+                decision = yield from self._redemption.redeem(request, offer, verified)
             except BadCredential as error:
                 fault = fault or error
                 continue
-            if decision is not None:
+            if isinstance(decision, Delivery) or decision.status != 409:
                 return decision
-            busy = True
-        if busy:
-            return problem_response(
-                409, "in-use", "A request with this credential still runs; repeat this one shortly.", retry_after=1
-            )
-        return (yield from self._challenge(issuer, request, offer, fault))
-
-    def _redeem(self, request: RequestView, offer: Offer, verified: Verified) -> Flow[Decision | None]:
-        """The decision about an authentic credential; None where all its uses are held by running requests."""
-        terms = verified.terms
-        if terms.endpoint != endpoint_digest(request.endpoint):
-            raise BadCredential("wrong-endpoint")
-        if terms.request is not None and terms.request != (yield from self._digest(request, offer)):
-            raise BadCredential("wrong-request")
-        payment_hash = verified.payment_hash
-        if terms.uses is None:
-            return Delivery(Payment(payment_hash.hex(), terms.amount, None), offer.charge_if, self._holds, None, None)
-        now = self._clock()
-        claim = Claim(
-            payment_hash=payment_hash,
-            hold_id=secrets.token_bytes(16),
-            uses=terms.uses,
-            # Without its body, where the sale is not bound to it: the handler may stream it.
-            request=(terms.request or _digest_without_body(request)).encode(),
-            endpoint=request.endpoint,
-            msat=terms.amount.msat,
-            now=now,
-            lease_until=now + self._lease,
-            forget_at=terms.valid_until + MEMORY,
-        )
-        outcome, hold = yield from self._holds.take(claim)
-        match outcome:
-            case Held(uses_left):
-                payment = Payment(payment_hash.hex(), terms.amount, uses_left)
-                return Delivery(payment, offer.charge_if, self._holds, hold, self._replay if terms.uses == 1 else None)
-            case Busy():
-                return None
-            case Spent():
-                raise BadCredential("already-used")
-            case Kept(answer):
-                return (yield from self._again(request, offer, answer))
-
-    def _again(self, request: RequestView, offer: Offer, answer: bytes) -> Flow[Response]:
-        response, body_digest = unpack(answer)
-        if body_digest is not None and body_digest != (yield from self._body_digest(request, offer)):
-            raise BadCredential("already-used")
-        return response
+            come_again = decision
+        return come_again or (yield from self._challenge(issuer, request, offer, fault))
 
     def _challenge(
         self, issuer: Issuer, request: RequestView, offer: Offer, fault: BadCredential | None
@@ -206,12 +178,12 @@ class Paywall:
                     "This price is for one exact request, and a multipart body differs each time it is sent; "
                     "send the content itself, or JSON.",
                 )
-            digest = yield from self._digest(request, offer)
+            digest = yield from whole_digest(request, offer)
         price = offer.price
         if callable(price):
             price = as_amount((yield from do(Call(price, request))))
         amount = price.rounded_up(self._invoicing.granularity_msat)
-        memo = memo_of(offer.memo or f"{self._service}: {request.endpoint}")
+        memo = memo_of(offer.memo or f"{self._service}: {request.endpoint_name}")
         invoice = yield from self._invoicing.create(InvoiceRequest(amount, memo, self._invoice_expiry), self._clock())
         terms = Terms(
             endpoint=endpoint_digest(request.endpoint),
@@ -224,17 +196,9 @@ class Paywall:
         status, code, title = 402, "payment-required", "Payment required: pay the invoice, then repeat the request."
         if fault is not None:
             status, code, title = self._invalid_credential_status, fault.code, f"{fault} Here is a new challenge."
+        yield from self._tallies.add("refused" if fault else "offered", request.endpoint_name, self._clock())
         members = problem(status, code, title) | challenge.members()
         return json_response(status, members, [(b"www-authenticate", challenge.header().encode())])
-
-    def _body_digest(self, request: RequestView, offer: Offer) -> Flow[bytes]:
-        if request.body is None:
-            request.body = yield from do(request.read_body(offer.max_body))
-        return request.body.digest
-
-    def _digest(self, request: RequestView, offer: Offer) -> Flow[str]:
-        body_digest = yield from self._body_digest(request, offer)
-        return request_digest(request.method, request.path, request.query_string, body_digest)
 
     def _ready(self) -> Flow[Issuer]:
         """The issuer, once there are keys; the ledger keeps some where none were configured."""
@@ -249,6 +213,13 @@ class Paywall:
         if self.wallet is not None:
             self.wallet.use_keys(keys)
 
+    def revoke(self, token_id: bytes) -> Flow[None]:
+        """Refuse the token with that id (32 bytes) from now on: a pass within 5 seconds, any other at once.
+
+        To revoke everything that a key signed, drop that key.
+        """
+        yield from do(self.ledger.revoke(token_id))
+
     def answer_wallet(
         self, method: str, query: str, peer: str | None, headers: Iterable[tuple[bytes, bytes]]
     ) -> Flow[Response]:
@@ -262,17 +233,15 @@ class Paywall:
 
     def close(self) -> None:
         """Give up the ledger's files and the blocking connections. Using the paywall again opens them again."""
+        drive(self._tallies.flush())
         self._invoicing.close()
         self.ledger.close()
 
     async def aclose(self) -> None:
         """`close`, and the connections of the running event loop too."""
+        await adrive(self._tallies.flush())
         await self._invoicing.aclose()
         self.close()
-
-
-def _digest_without_body(request: RequestView) -> str:
-    return request_digest(request.method, request.path, request.query_string, b"")
 
 
 def _unavailable(code: str, title: str) -> Response:

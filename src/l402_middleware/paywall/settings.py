@@ -8,6 +8,15 @@ from ..core.errors import ConfigurationError
 from ..providers.url import provider_from_url
 from .paywall import Paywall
 
+
+def _yes_or_no(value: object) -> bool:
+    answers = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    text = str(value).strip().lower()
+    if text not in answers:
+        raise ValueError
+    return answers[text]
+
+
 # Setting, Paywall's parameter, and how its text is read.
 _SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("L402_LEDGER", "ledger", lambda value: value),
@@ -15,6 +24,7 @@ _SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("L402_INVOICE_EXPIRY", "invoice_expiry", int),
     ("L402_REPLAY_FOR", "replay_for", float),
     ("L402_LEASE", "lease", float),
+    ("L402_VERIFY_SETTLEMENT", "verify_settlement", _yes_or_no),
     ("L402_INVALID_CREDENTIAL_STATUS", "invalid_credential_status", int),
     ("L402_UNKNOWN_CAVEATS", "unknown_caveats", str),
 )

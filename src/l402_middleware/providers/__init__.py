@@ -2,7 +2,15 @@
 
 from .devnode import DevNode
 from .lnbits import LNbits
-from .provider import CreatedInvoice, Exchange, InvoiceRequest, Provider
+from .provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
 from .url import provider_from_url
 
-__all__ = ["CreatedInvoice", "DevNode", "Exchange", "InvoiceRequest", "LNbits", "Provider", "provider_from_url"]
+__all__ = [
+    "CreatedInvoice",
+    "DevNode",
+    "InvoiceRequest",
+    "LNbits",
+    "Provider",
+    "SettlementCheck",
+    "provider_from_url",
+]

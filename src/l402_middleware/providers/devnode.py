@@ -20,7 +20,8 @@ from ..core import bech32, invoice
 from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
 from ..core.keys import KeyRing
 from ..core.money import Msat
-from .provider import CreatedInvoice, Exchange, InvoiceRequest
+from ..flow import Flow
+from .provider import CreatedInvoice, InvoiceRequest
 
 if TYPE_CHECKING:
     from coincurve import PrivateKey
@@ -101,7 +102,7 @@ class DevNode:
             )
         )
 
-    def create_invoice(self, request: InvoiceRequest) -> Exchange[CreatedInvoice]:
+    def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         """A signed BOLT 11 invoice on regtest; yields no request. `ConfigurationError` before `use_keys`."""
         yield from ()
         newest = self._known_identities()[0]
@@ -120,6 +121,11 @@ class DevNode:
         )
         return CreatedInvoice(newest.seal(f"lnbcrt{_amount(request.amount)}", groups), payment_hash)
 
+    def is_settled(self, payment_hash: bytes) -> Flow[bool]:
+        """Always: nobody knows a preimage of this node's but whom its wallet told."""
+        yield from ()
+        return True
+
     def pay(self, bolt11: str) -> bytes:
         """The 32-byte preimage of an invoice that a node with one of these keys made.
 
@@ -136,6 +142,12 @@ class DevNode:
         if wanted.expires_at <= self._clock():
             raise WalletRefusal(400, "expired-invoice", "The invoice has expired; request a new one.")
         return preimage
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+    async def aclose(self) -> None:
+        """Nothing to give up."""
 
     def answer_wallet(
         self, query: str, peer: str | None, headers: Iterable[tuple[bytes, bytes]]

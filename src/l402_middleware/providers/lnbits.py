@@ -7,7 +7,9 @@ from typing import Any
 import httpx2
 
 from ..core.errors import ConfigurationError, ProviderError
-from .provider import CreatedInvoice, Exchange, InvoiceRequest
+from ..flow import Flow
+from .provider import CreatedInvoice, InvoiceRequest
+from .transport import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class LNbits:
     invoice_key: str = field(repr=False)
     network: str = "bitcoin"
     granularity_msat: int = field(default=1000, init=False)
+    _http: Transport = field(default_factory=Transport, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not _is_address(self.url):
@@ -34,9 +37,9 @@ class LNbits:
                 "wallet's Invoice/read key from its API page"
             )
 
-    def create_invoice(self, request: InvoiceRequest) -> Exchange[CreatedInvoice]:
+    def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         """`POST /api/v1/payments`. The answer holds the preimage too: nothing but the invoice leaves this function."""
-        answer = yield httpx2.Request(
+        answer = yield from self._http.send(
             "POST",
             self.url.rstrip("/") + "/api/v1/payments",
             headers={"X-Api-Key": self.invoice_key},
@@ -56,6 +59,31 @@ class LNbits:
         if answer.status_code != 201:
             raise ProviderError("rejected", f"LNbits made no invoice (HTTP {answer.status_code})")
         return _invoice(answer)
+
+    def is_settled(self, payment_hash: bytes) -> Flow[bool]:
+        """`GET /api/v1/payments/{hash}`: whether LNbits has received this payment; one it does not know, it has not."""
+        answer = yield from self._http.send(
+            "GET",
+            f"{self.url.rstrip('/')}/api/v1/payments/{payment_hash.hex()}",
+            headers={"X-Api-Key": self.invoice_key},
+        )
+        if answer.status_code == 404:
+            return False
+        try:
+            paid: Any = answer.json()["paid"] if answer.status_code == 200 else None
+        except (ValueError, TypeError, KeyError, RecursionError):
+            paid = None
+        if not isinstance(paid, bool):
+            raise ProviderError("bad-answer", f"LNbits did not say whether it was paid (HTTP {answer.status_code})")
+        return paid
+
+    def close(self) -> None:
+        """Close the connections of blocking drivers."""
+        self._http.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await self._http.aclose()
 
 
 def _is_address(url: str) -> bool:

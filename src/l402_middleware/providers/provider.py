@@ -1,20 +1,14 @@
 """What a Lightning backend must be able to do.
 
-A provider is written once, as generators of HTTP requests; the paywall sends them, blocking or awaiting,
-and hands the answers back in. It imports nothing of the paywall's.
+A provider is written once, as flows: generators that ask for steps, and are driven blocking or awaiting. One that
+speaks HTTP asks `transport.Transport` for them. It imports nothing of the paywall's.
 """
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar
-
-import httpx2
+from typing import Protocol
 
 from ..core.money import Msat
-
-T = TypeVar("T")
-
-Exchange: TypeAlias = Generator[httpx2.Request, httpx2.Response, T]
+from ..flow import Flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +46,18 @@ class Provider(Protocol):
     def granularity_msat(self) -> int:
         """The smallest step of an amount, in msat: 1, or 1000 where the backend only knows sats."""
 
-    def create_invoice(self, request: InvoiceRequest) -> Exchange[CreatedInvoice]:
-        """Yield HTTP requests, be sent their whole answers, and return the invoice.
+    def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
+        """An invoice from the backend. Raises `ProviderError` where there is none."""
 
-        Raises `ProviderError` for an answer that holds none.
-        """
+    def close(self) -> None:
+        """Give up the connections of blocking drivers. A later flow opens them again."""
+
+    async def aclose(self) -> None:
+        """Give up the connections of the running event loop."""
+
+
+class SettlementCheck(Protocol):
+    """A provider that can also say whether a payment was received; `verify_settlement=True` needs one."""
+
+    def is_settled(self, payment_hash: bytes) -> Flow[bool]:
+        """Whether the payment of that hash (32 bytes) has arrived for good. Raises `ProviderError` where unknown."""

@@ -8,12 +8,13 @@ import os
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx2
 from anyio.lowlevel import RunVar
 
 from ..core.errors import ProviderError
-from ..flow import Step
+from ..flow import Flow, Step, do
 
 MAX_ANSWER_BYTES = 256 * 1024
 
@@ -29,12 +30,12 @@ class Transport:
         self._blocking: tuple[int, httpx2.Client] | None = None
         self._awaiting: RunVar[httpx2.AsyncClient | None] = RunVar("l402_middleware transport")
 
-    def send(self, request: httpx2.Request) -> Step[httpx2.Response]:
-        """The step that sends `request` and gives its whole answer, of any status but a redirect.
+    def send(self, method: str, url: str, **content: Any) -> Flow[httpx2.Response]:
+        """Send a request and return its whole answer, of any status but a redirect; `content` as in `httpx2.Request`.
 
         Raises `ProviderError` where there is no such answer.
         """
-        return _Send(self, request)
+        return (yield from do(Send(self, httpx2.Request(method, url, **content))))
 
     def client(self) -> httpx2.Client:
         """The blocking client; a forked child gets its own, so that two processes never share a connection."""
@@ -65,34 +66,36 @@ class Transport:
             self._awaiting.set(None)
 
 
-class _Send(Step[httpx2.Response]):
+class Send(Step[httpx2.Response]):
+    """One request and its answer; `request` is there for tests that answer a flow by hand."""
+
     def __init__(self, transport: Transport, request: httpx2.Request) -> None:
+        self.request = request
         self._transport = transport
-        self._request = request
 
     def block(self) -> httpx2.Response:
-        with _failures(self._request):
-            response = self._transport.client().send(self._request, stream=True)
+        with _failures(self.request):
+            response = self._transport.client().send(self.request, stream=True)
             try:
                 content = bytearray()
                 for chunk in response.iter_bytes():
                     content += chunk
-                    _check_size(content, self._request)
+                    _check_size(content, self.request)
             finally:
                 response.close()
-        return _whole(response, bytes(content), self._request)
+        return _whole(response, bytes(content), self.request)
 
     async def wait(self) -> httpx2.Response:
-        with _failures(self._request):
-            response = await self._transport.async_client().send(self._request, stream=True)
+        with _failures(self.request):
+            response = await self._transport.async_client().send(self.request, stream=True)
             try:
                 content = bytearray()
                 async for chunk in response.aiter_bytes():
                     content += chunk
-                    _check_size(content, self._request)
+                    _check_size(content, self.request)
             finally:
                 await response.aclose()
-        return _whole(response, bytes(content), self._request)
+        return _whole(response, bytes(content), self.request)
 
 
 def _check_size(content: bytearray, request: httpx2.Request) -> None:

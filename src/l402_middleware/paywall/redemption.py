@@ -1,0 +1,169 @@
+"""What an authentic credential gets: the handler, its kept answer, or a refusal."""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from ..core.binding import endpoint_digest, request_digest
+from ..core.credential import Verified
+from ..core.errors import BadCredential
+from ..flow import Flow, do
+from ..ledgers.ledger import Busy, Claim, Held, Kept, Ledger, Revoked, Spent
+from .delivery import Delivery, Payment, Replay
+from .denylist import Denylist
+from .holds import Hold, Holds
+from .invoicing import Invoicing
+from .offer import Offer
+from .request import RequestView
+from .response import Response, problem_response, unpack
+from .tallies import Tallies
+
+# How long after its credential's end a payment is remembered, in seconds: clocks are moved back by hours, not days.
+MEMORY: Final = 24 * 3600
+
+KNOWN_PASSES: Final = 10_000
+
+
+class Redemption:
+    """Redeems verified credentials against one ledger.
+
+    With `verify_settlement` the backend is asked once for each payment whether it was received.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        invoicing: Invoicing,
+        tallies: Tallies,
+        *,
+        replay: Replay | None,
+        lease: float,
+        verify_settlement: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._invoicing = invoicing
+        self._tallies = tallies
+        self._replay = replay
+        self._lease = lease
+        self._verify_settlement = verify_settlement
+        self._clock = clock
+        self._holds = Holds(ledger, lease, clock)
+        self._denylist = Denylist(ledger)
+        self._known_passes: OrderedDict[bytes, None] = OrderedDict()
+
+    def redeem(self, request: RequestView, offer: Offer, verified: Verified) -> Flow[Delivery | Response]:
+        """The handler's `Delivery`, or the answer in its place: a kept one, or a 409 that asks to come again.
+
+        Raises `BadCredential` where the credential is not good for this request, or no longer, `LedgerError` and
+        `ProviderError` where that can not be found out.
+        """
+        terms = verified.terms
+        if terms.endpoint != endpoint_digest(request.endpoint):
+            raise BadCredential("wrong-endpoint")
+        if terms.request is not None and terms.request != (yield from whole_digest(request, offer)):
+            raise BadCredential("wrong-request")
+        claim = self._claim(request, verified)
+        if terms.uses is None and (yield from self._is_known_pass(claim)):
+            return (yield from self._admit_pass(offer, claim, verified))
+        outcome, hold = yield from self._holds.take(claim)
+        match outcome:
+            case Held():
+                return (yield from self._deliver(offer, claim, verified, outcome, hold))
+            case Busy():
+                return _come_again("in-use", "A request with this credential still runs; repeat this one shortly.")
+            case Kept(answer):
+                return (yield from self._again(request, offer, answer))
+            case Spent():
+                raise BadCredential("already-used")
+            case Revoked():
+                raise BadCredential("revoked")
+
+    def _deliver(
+        self, offer: Offer, claim: Claim, verified: Verified, held: Held, hold: Hold
+    ) -> Flow[Delivery | Response]:
+        if self._verify_settlement and not held.confirmed:
+            received = yield from self._holds.guard(hold, self._is_received(claim.payment_hash))
+            if not received:
+                yield from self._holds.release(hold)
+                return _come_again("payment-pending", "The payment has not arrived yet; repeat this request shortly.")
+        if claim.uses is None:
+            self._known_passes[claim.payment_hash] = None
+            if len(self._known_passes) > KNOWN_PASSES:
+                self._known_passes.popitem(last=False)
+            return (yield from self._admit_pass(offer, claim, verified))
+        return self._delivery(offer, verified, hold, held.uses_left)
+
+    def _admit_pass(self, offer: Offer, claim: Claim, verified: Verified) -> Flow[Delivery]:
+        yield from self._tallies.add("delivered", claim.endpoint, claim.now)
+        return self._delivery(offer, verified, None, None)
+
+    def _delivery(self, offer: Offer, verified: Verified, hold: Hold | None, uses_left: int | None) -> Delivery:
+        terms = verified.terms
+        payment = Payment(verified.payment_hash.hex(), terms.amount, uses_left)
+        # Of a bundle or a pass, a client that lost its answer simply asks again.
+        replay = self._replay if terms.uses == 1 else None
+        return Delivery(payment, offer.charge_if, self._holds, hold, replay)
+
+    def _claim(self, request: RequestView, verified: Verified) -> Claim:
+        now = self._clock()
+        terms = verified.terms
+        # Without its body, where the sale is not bound to it: the handler may stream it.
+        digest = terms.request or digest_of(request, b"")
+        if request.method == "HEAD":
+            # Its answer is kept apart: it may lack the body that a GET would be given again.
+            digest += ".HEAD"
+        return Claim(
+            payment_hash=verified.payment_hash,
+            token_id=verified.token_id,
+            hold_id=secrets.token_bytes(16),
+            uses=terms.uses,
+            request=digest.encode(),
+            endpoint=request.endpoint_name,
+            msat=terms.amount.msat,
+            now=now,
+            lease_until=now + self._lease,
+            forget_at=verified.sold_until + MEMORY,
+        )
+
+    def _is_known_pass(self, claim: Claim) -> Flow[bool]:
+        """Whether this process has recorded the pass: then its uses cost no step but a look at the denylist."""
+        if (yield from self._denylist.has(claim.token_id, claim.now)):
+            raise BadCredential("revoked")
+        return claim.payment_hash in self._known_passes
+
+    def _is_received(self, payment_hash: bytes) -> Flow[bool]:
+        """Whether the backend has the payment: for some, a preimage can be known before its payment is final."""
+        received = yield from self._invoicing.is_settled(payment_hash)
+        if received:
+            yield from do(self._ledger.confirm(payment_hash, self._clock()))
+        return received
+
+    def _again(self, request: RequestView, offer: Offer, answer: bytes) -> Flow[Response]:
+        response, body_digest = unpack(answer)
+        if body_digest is not None and body_digest != (yield from body_of(request, offer)):
+            raise BadCredential("already-used")
+        return response
+
+
+def _come_again(code: str, title: str) -> Response:
+    return problem_response(409, code, title, retry_after=1)
+
+
+def body_of(request: RequestView, offer: Offer) -> Flow[bytes]:
+    """The digest of the request's body, which is read if it was not yet. Raises `Refusal` where that can not be."""
+    if request.body is None:
+        request.body = yield from do(request.read_body(offer.max_body))
+    return request.body.digest
+
+
+def whole_digest(request: RequestView, offer: Offer) -> Flow[str]:
+    """The digest of the whole request, as a credential is bound to it."""
+    return digest_of(request, (yield from body_of(request, offer)))
+
+
+def digest_of(request: RequestView, body_digest: bytes) -> str:
+    """The digest of a request with that body. HEAD counts as GET: who asks the price with HEAD may buy with GET."""
+    method = "GET" if request.method == "HEAD" else request.method
+    return request_digest(method, request.path, request.query_string, body_digest)
