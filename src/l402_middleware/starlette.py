@@ -44,7 +44,9 @@ class L402Middleware:
             outer = scope.get("l402")
             if outer is not None and outer.paywall is self._paywall:
                 await self._app(scope, receive, send)
-            elif not await answer_wallet(self._paywall, scope, send):
+            elif self._paywall.has_wallet_at(scope["path"]):
+                await answer_wallet(self._paywall, scope, send)
+            else:
                 await self._visit(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, partial(self._send_lifespan, send))

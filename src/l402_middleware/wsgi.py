@@ -13,7 +13,6 @@ from .paywall.offer import Offer
 from .paywall.paywall import Decision, Paywall
 from .paywall.request import CHUNK_BYTES, Body, RequestView, check_size
 from .paywall.response import Headers, Response, undelivered
-from .providers.devnode import WALLET_PATH
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -310,7 +309,7 @@ def _headers(environ: "WSGIEnvironment") -> Iterator[tuple[bytes, bytes]]:
 
 def answer_wallet(paywall: Paywall, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes] | None:
     """Answer a request to the development wallet, if it is one and this paywall has such a wallet."""
-    if paywall.wallet is None or environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "") != WALLET_PATH:
+    if not paywall.has_wallet_at(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")):
         return None
     method = environ["REQUEST_METHOD"]
     response = drive(

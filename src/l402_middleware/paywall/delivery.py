@@ -58,6 +58,11 @@ class Delivery:
         self._may_go_out = True
 
     @property
+    def is_open(self) -> bool:
+        """Whether `finish`, `vanish` or `fail` has something to do: a use is held, and its fate not decided."""
+        return self._hold is not None
+
+    @property
     def stays(self) -> bool:
         """Whether a client that leaves now will find the whole answer when it comes back, if the handler may go on."""
         if self._copy is None or self._hold is None or self._head is None:
