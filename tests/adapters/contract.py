@@ -62,7 +62,7 @@ class Site:
         options["headers"] = {**options.get("headers", {})} | ({"Authorization": credential} if credential else {})
         try:
             answer = self.client.request(method, url, follow_redirects=False, **options)
-        except (httpx2.ReadError, httpx2.WriteError):
+        except (httpx2.NetworkError, httpx2.RemoteProtocolError):
             # uvicorn answers an exception with a 500, and then closes a connection that it had announced to keep;
             # gunicorn closes one whose body nobody read. Nothing is lost by asking again without a credential.
             if credential and not self.failed:
