@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from l402_middleware.core.keys import KeyRing
@@ -18,25 +17,9 @@ from l402_middleware.providers import DevNode
 from tests.adapters.servers import KEY, ROOT, Server
 
 from . import log
+from .customer import BROKEN, Answer, ask
 
 START_SECONDS = 30
-
-# What an answer that did not come raises.
-BROKEN = (OSError, HTTPException)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a shop said."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def code(self) -> str:
-        """The code of a refusal."""
-        return str(json.loads(self.body)["code"])
 
 
 @dataclass(frozen=True)
@@ -70,14 +53,8 @@ class Shop:
     output: Path
 
     def ask(self, target: str = "/work", credential: str | None = None, timeout: float = 30) -> Answer:
-        """GET, on a connection of its own, so that the kernel picks a worker. Raises one of `BROKEN`."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            connection.request("GET", target, headers={"Authorization": credential} if credential else {})
-            answer = connection.getresponse()
-            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
-        finally:
-            connection.close()
+        """GET. Raises one of `BROKEN`."""
+        return ask(self.port, target, credential, timeout)
 
     def buy(self, target: str = "/work") -> Purchase:
         """Ask for a price and pay it."""
@@ -116,21 +93,20 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(
-    command: list[str], port: int, folder: Path, runs_folder: Path | None = None, **settings: str
-) -> Iterator[Shop]:
+def serving(command: list[str], port: int, folder: Path, **settings: str) -> Iterator[Shop]:
     """Run `command`, a shop that is going to listen at `port`, until the end of the block.
 
-    Shops with one `runs_folder` note their runs in one file.
+    Its files are in `folder`; `RUNS` among the settings may name another file, which several shops note their runs in.
     """
-    runs_file = (runs_folder or folder) / "runs"
+    environ = environment(folder, **settings)
+    runs_file = Path(environ["RUNS"])
     runs_file.touch()
     output = folder / f"output-{port}"
     with output.open("ab") as written:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment(folder, RUNS=str(runs_file), **settings),
+            env=environ,
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=written,

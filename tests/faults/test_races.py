@@ -17,7 +17,8 @@ from tests.ledgers.postgres_server import PostgresServer
 from tests.ledgers.test_redis import RedisServer
 
 from . import flask_shop, log, starlette_shop
-from .shop import Answer, Purchase, Shop, Wallet, command, free_port, serving
+from .customer import Answer
+from .shop import Purchase, Shop, Wallet, command, free_port, serving
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +142,7 @@ def check_two_shops(ledger: str, folder: Path) -> None:
         for server, module in ((UVICORN_HTTPTOOLS, "starlette_shop"), (GUNICORN_THREADS, "flask_shop")):
             own, port = folder / module, free_port()
             own.mkdir()
-            started = serving(command(server, module, port), port, own, runs_folder=folder, L402_LEDGER=ledger)
+            started = serving(command(server, module, port), port, own, RUNS=str(folder / "runs"), L402_LEDGER=ledger)
             shops.append(stack.enter_context(started))
         for seller, deliverer in (shops, reversed(shops)):
             purchase = seller.buy()
