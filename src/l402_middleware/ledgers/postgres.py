@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from ..core.errors import ConfigurationError
 from ..flow import Step
@@ -34,15 +33,14 @@ class PostgresLedger:
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         try:
-            from .postgres_connections import Connections  # noqa: PLC0415 - only the extra `postgres` brings psycopg
+            from .postgres_connections import Connections, place_of  # noqa: PLC0415 - only the extra `postgres` brings psycopg
         except ImportError as missing:
             raise ConfigurationError(
                 "PostgresLedger needs psycopg, which is not installed: pip install 'l402_middleware[postgres]'"
             ) from missing
         if pool_size < 1:
             raise ConfigurationError(f"PostgresLedger(pool_size={pool_size}): give at least one connection")
-        _check(url)
-        self._connections = Connections(url, pool_size)
+        self._connections = Connections(url, place_of(url), pool_size)
         self._holds = itertools.count(1)
 
     def hold(self, claim: Claim) -> Step[Outcome]:
@@ -210,17 +208,3 @@ def _encode(endpoint: str) -> bytes:
 
 def _decode(endpoint: bytes) -> str:
     return endpoint.decode("utf-8", "surrogatepass")
-
-
-def _check(url: str) -> None:
-    """Refuse a URL that libpq would read otherwise than it was meant: then its messages show parts of the password."""
-    try:
-        parts = urlsplit(url)
-        readable = parts.scheme in ("postgresql", "postgres") and url.count("@") == parts.netloc.count("@") <= 1
-    except ValueError:
-        readable = False
-    if not readable:
-        raise ConfigurationError(
-            "PostgresLedger: the URL can not be read; it looks like postgresql://user:password@host:5432/database, "
-            "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
-        )
