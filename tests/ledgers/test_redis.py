@@ -635,7 +635,7 @@ def test_no_failure_shows_the_password(
         "unix": f"unix://{server.socket}?password=wrong-{QUOTED}",
         "settings": {"unix_socket_path": server.socket, "password": f"wrong-{PASSWORD}"},
     }
-    ledger = RedisLedger(addresses[scheme], timeout=2)
+    ledger = RedisLedger(addresses[scheme], timeout=0.5 if scheme == "rediss" else 5)
     with pytest.raises(LedgerError) as failed:
         take(ledger.hold(claim(time.time())))
     assert ("not one for TLS" if scheme == "rediss" else "refused the user name or password") in str(failed.value)
@@ -725,22 +725,23 @@ def test_a_server_that_refuses(
     ledger.close()
 
 
-def test_a_server_that_still_reads_its_file(make_server: Callable[..., RedisServer], take: Take) -> None:
+def test_a_server_that_still_reads_its_file(make_server: Callable[..., RedisServer]) -> None:
     """After a restart a server is away until it has read its data, and says so."""
     server = make_server("--aof-use-rdb-preamble", "no")
     ledger, held = RedisLedger(server.url), claim(time.time())
-    assert take(ledger.hold(held)) == Held(0)
+    assert ledger.hold(held).block() == Held(0)
     with server.client() as client, client.pipeline(transaction=False) as pipeline:
-        for number in range(3000):
-            pipeline.set(f"filler{number}", "x" * 1000)
+        for number in range(12_000):
+            pipeline.set(f"filler{number}", "x")
         pipeline.execute()
     server.kill()
-    server.start("--key-load-delay", "300", "--loading-process-events-interval-bytes", "1024", wait=False)
+    # It answers after every 1024 commands that it reads.
+    server.start("--key-load-delay", "30", wait=False)
     messages = set()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            assert take(settle(ledger, held)) is True
+            assert settle(ledger, held).block() is True
         except LedgerError as error:
             messages.add(str(error).partition(": ")[2])
         else:
@@ -823,26 +824,26 @@ def test_a_server_that_stands_still(
 # Clusters
 
 
-def test_a_cluster_accepts_every_step(make_server: Callable[..., RedisServer], take: Take) -> None:
+def test_a_cluster_accepts_every_step(make_server: Callable[..., RedisServer]) -> None:
     """A node that has all slots enforces the rule for keys, and every script keeps it; one without says so."""
     server = make_server("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     ledger, held = RedisLedger(server.url), claim(time.time())
     with pytest.raises(LedgerError, match="cluster"):
-        take(ledger.hold(held))
+        ledger.hold(held).block()
     with server.client() as client:
         client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         deadline = time.monotonic() + 10
         while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
             assert time.monotonic() < deadline
             time.sleep(0.05)
-    assert take(ledger.hold(held)) == Held(0)
-    assert take(ledger.renew(held.payment_hash, held.hold_id, held.lease_until)) is True
-    assert take(settle(ledger, held, ANSWER)) is True
-    take(ledger.confirm(held.payment_hash, held.now))
-    take(release(ledger, held))
-    take(ledger.count([Total(1, "GET /", "offered", 1), Total(2, "GET /", "offered", 1)]))
-    assert len(take(ledger.totals(1, 2))) == 2
-    assert take(ledger.history(held.payment_hash)) is not None
+    assert ledger.hold(held).block() == Held(0)
+    assert ledger.renew(held.payment_hash, held.hold_id, held.lease_until).block() is True
+    assert settle(ledger, held, ANSWER).block() is True
+    ledger.confirm(held.payment_hash, held.now).block()
+    release(ledger, held).block()
+    ledger.count([Total(1, "GET /", "offered", 1), Total(2, "GET /", "offered", 1)]).block()
+    assert len(ledger.totals(1, 2).block()) == 2
+    assert ledger.history(held.payment_hash).block() is not None
     ledger.close()
 
 

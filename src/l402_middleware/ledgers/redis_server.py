@@ -116,7 +116,10 @@ class Server:
             kind, settings = self._settings(redis)
             make_pool: Any = redis.BlockingConnectionPool  # which has no types
             pool = make_pool(
-                MAX_CONNECTIONS, self._timeout, connection_class=kind, socket_timeout=self._timeout, **settings
+                max_connections=MAX_CONNECTIONS,
+                timeout=self._timeout,
+                connection_class=kind,
+                **settings,
             )
             blocking = self._blocking = (os.getpid(), redis.Redis(connection_pool=pool))
         return blocking[1]
@@ -161,8 +164,9 @@ class Server:
             # A repeated script would count twice.
             "retry": None,
             "retry_on_error": [],
+            "socket_timeout": self._timeout,
         }
-        for unwanted in ("max_connections", "retry_on_timeout", "socket_timeout"):
+        for unwanted in ("max_connections", "retry_on_timeout"):
             settings.pop(unwanted, None)
         if "path" not in settings:
             settings["socket_connect_timeout"] = self._timeout
