@@ -27,7 +27,7 @@ from redis.retry import Retry
 
 from l402_middleware.core.errors import ConfigurationError, LedgerError
 from l402_middleware.flow import Step
-from l402_middleware.ledgers import RedisLedger
+from l402_middleware.ledgers import RedisLedger, ledger_from_url
 from l402_middleware.ledgers.ledger import Busy, Held, Kept, Ledger, Revoked, Spent, Total, day_of
 from l402_middleware.testing.ledger_contract import (
     ANSWER,
@@ -869,6 +869,16 @@ def test_an_address_that_names_no_server(address: Any, caplog: pytest.LogCapture
         RedisLedger(address)
     assert "hunter2" not in str(refused.value) + repr(refused.value) + caplog.text
     assert refused.value.__cause__ is None
+
+
+def test_a_url_names_it(server: RedisServer) -> None:
+    """What a setting names with redis:// or unix:// is a ledger on that server; rediss:// is known too."""
+    held = claim(time.time())
+    for url in (server.url, f"redis://:{QUOTED}@127.0.0.1:{server.port}/0"):
+        ledger = ledger_from_url(url)
+        assert ledger.hold(held).block() == (Held(0) if url == server.url else Busy())
+        ledger.close()
+    assert isinstance(ledger_from_url("rediss://127.0.0.1"), RedisLedger)
 
 
 @pytest.mark.parametrize("url", ["decode_responses=true", "protocol=3", "max_connections=1", "health_check_interval=1"])
