@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -106,6 +107,8 @@ def run_child(work: Callable[[], int]) -> int:
         status = 99
         try:
             status = work()
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -220,7 +223,7 @@ def test_what_is_over_is_forgotten(server: PostgresServer, url: str, ledger: Pos
         server.sql(url, "SELECT count(*) FROM l402.{}", table)[0][0] for table in ("payments", "events", "answers")
     ]
     assert counts[0] <= LIFE / step + 16
-    assert counts[1] == 2 * counts[0]
+    assert counts[1] == counts[0]
     assert counts[2] <= 600 / step + 16
     (delivered, paid) = ledger.totals(0, 100_000).block()
     assert (delivered.count, paid.count, paid.msat) == (720, 720, 720 * 21_000)
@@ -629,20 +632,16 @@ def test_a_fork_amid_traffic(ledger: PostgresLedger) -> None:
 
 def test_workers_that_start_together(url: str) -> None:
     """Eight processes that open an empty database at the same moment make one schema, and keep one key."""
-    start, end = os.pipe()
+    start = time.time() + 0.5
 
     def work(number: int) -> int:
-        os.close(end)
-        os.read(start, 1)
+        time.sleep(max(0, start - time.time()))
         ledger = PostgresLedger(url)
         return 0 if ledger.keep_key(f"{number}" * 32).block() == ledger.keep_key("other" * 8).block() else 1
 
     with ThreadPoolExecutor(8) as threads:
         children = [threads.submit(run_child, partial(work, number)) for number in range(8)]
-        time.sleep(0.2)
-        os.close(end)
         assert [child.result() for child in children] == [0] * 8
-    os.close(start)
     ledger = PostgresLedger(url)
     assert set(ledger.keep_key("late" * 8).block()) < set("01234567")
     ledger.close()

@@ -143,9 +143,10 @@ _TOTALS = """
     FROM (
         SELECT day, endpoint, what, count, msat FROM l402.totals WHERE day BETWEEN %s AND %s
         UNION ALL
-        SELECT day, endpoint, what, 1, CASE what WHEN 'paid' THEN msat ELSE 0 END
-        FROM l402.events
-        JOIN l402.payments USING (payment_hash)
+        SELECT day, endpoint, happened, 1, CASE happened WHEN 'paid' THEN msat ELSE 0 END
+        FROM l402.events e
+        JOIN l402.payments p ON p.id = e.payment
+        CROSS JOIN unnest(e.what) AS happened
         CROSS JOIN LATERAL (SELECT floor(at / 86400)::bigint AS day) AS days
         WHERE day BETWEEN %s AND %s
     ) AS both_kinds
@@ -156,10 +157,15 @@ _HISTORY = """
     SELECT token_id, endpoint, msat, uses, settled, at, what
     FROM l402.payments p
     LEFT JOIN LATERAL (
-        SELECT id, at, what FROM l402.events e WHERE e.payment_hash = p.payment_hash ORDER BY id DESC LIMIT %s
+        SELECT e.id, e.at, w.what, w.place
+        FROM l402.events e
+        CROSS JOIN unnest(e.what) WITH ORDINALITY AS w (what, place)
+        WHERE e.payment = p.id
+        ORDER BY e.id DESC, w.place DESC
+        LIMIT %s
     ) AS newest ON true
     WHERE payment_hash = %s
-    ORDER BY id
+    ORDER BY newest.id, newest.place
 """
 # The update changes nothing; without it, a key that is there already would not be returned.
 _KEEP_KEY = (
