@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from ..core.errors import ConfigurationError
 from ..flow import Step
@@ -34,15 +33,14 @@ class PostgresLedger:
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         try:
-            from .postgres_connections import Connections  # noqa: PLC0415 - only the extra `postgres` brings psycopg
+            from .postgres_connections import Connections, place_of  # noqa: PLC0415 - only the extra `postgres` brings psycopg
         except ImportError as missing:
             raise ConfigurationError(
                 "PostgresLedger needs psycopg, which is not installed: pip install 'l402_middleware[postgres]'"
             ) from missing
         if pool_size < 1:
             raise ConfigurationError(f"PostgresLedger(pool_size={pool_size}): give at least one connection")
-        _check(url)
-        self._connections = Connections(url, pool_size)
+        self._connections = Connections(url, place_of(url), pool_size)
         self._holds = itertools.count(1)
 
     def hold(self, claim: Claim) -> Step[Outcome]:
@@ -145,9 +143,10 @@ _TOTALS = """
     FROM (
         SELECT day, endpoint, what, count, msat FROM l402.totals WHERE day BETWEEN %s AND %s
         UNION ALL
-        SELECT day, endpoint, what, 1, CASE what WHEN 'paid' THEN msat ELSE 0 END
-        FROM l402.events
-        JOIN l402.payments USING (payment_hash)
+        SELECT day, endpoint, happened, 1, CASE happened WHEN 'paid' THEN msat ELSE 0 END
+        FROM l402.events e
+        JOIN l402.payments p ON p.id = e.payment
+        CROSS JOIN unnest(e.what) AS happened
         CROSS JOIN LATERAL (SELECT floor(at / 86400)::bigint AS day) AS days
         WHERE day BETWEEN %s AND %s
     ) AS both_kinds
@@ -158,10 +157,15 @@ _HISTORY = """
     SELECT token_id, endpoint, msat, uses, settled, at, what
     FROM l402.payments p
     LEFT JOIN LATERAL (
-        SELECT id, at, what FROM l402.events e WHERE e.payment_hash = p.payment_hash ORDER BY id DESC LIMIT %s
+        SELECT e.id, e.at, w.what, w.place
+        FROM l402.events e
+        CROSS JOIN unnest(e.what) WITH ORDINALITY AS w (what, place)
+        WHERE e.payment = p.id
+        ORDER BY e.id DESC, w.place DESC
+        LIMIT %s
     ) AS newest ON true
     WHERE payment_hash = %s
-    ORDER BY id
+    ORDER BY newest.id, newest.place
 """
 # The update changes nothing; without it, a key that is there already would not be returned.
 _KEEP_KEY = (
@@ -210,17 +214,3 @@ def _encode(endpoint: str) -> bytes:
 
 def _decode(endpoint: bytes) -> str:
     return endpoint.decode("utf-8", "surrogatepass")
-
-
-def _check(url: str) -> None:
-    """Refuse a URL that libpq would read otherwise than it was meant: then its messages show parts of the password."""
-    try:
-        parts = urlsplit(url)
-        readable = parts.scheme in ("postgresql", "postgres") and url.count("@") == parts.netloc.count("@") <= 1
-    except ValueError:
-        readable = False
-    if not readable:
-        raise ConfigurationError(
-            "PostgresLedger: the URL can not be read; it looks like postgresql://user:password@host:5432/database, "
-            "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
-        )

@@ -12,7 +12,8 @@ DO $migration$
 DECLARE
     version bigint;
 BEGIN
-    -- Workers start together; the first one makes the schema and the others find it made.
+    -- Workers start together; the first one makes the schema and the others, after a while, find it made.
+    PERFORM set_config('lock_timeout', '0', true);
     PERFORM pg_advisory_xact_lock(x'4c343032'::bigint);
     IF to_regnamespace('l402') IS NULL THEN
         CREATE SCHEMA l402;
@@ -28,6 +29,7 @@ BEGIN
         -- Half of each page is left for the rows' next versions: neither a hold nor its end then touches an index.
         CREATE TABLE l402.payments (
             payment_hash bytea PRIMARY KEY,
+            id bigint GENERATED ALWAYS AS IDENTITY,
             token_id bytea NOT NULL,
             endpoint bytea NOT NULL,
             msat bigint NOT NULL,
@@ -46,12 +48,13 @@ BEGIN
             answer bytea NOT NULL
         );
         CREATE INDEX answers_replay_until ON l402.answers (replay_until);
+        -- What happened at one moment is one row. The key is not a hash, so that rows of one time are neighbours.
         CREATE TABLE l402.events (
-            payment_hash bytea,
+            payment bigint,
             id bigint GENERATED ALWAYS AS IDENTITY,
             at float8 NOT NULL,
-            what text NOT NULL,
-            PRIMARY KEY (payment_hash, id)
+            what text[] NOT NULL,
+            PRIMARY KEY (payment, id)
         );
         -- Payments with more events than a history tells. Whoever makes requests fail can repeat them without end.
         CREATE TABLE l402.to_trim (payment_hash bytea PRIMARY KEY);
@@ -128,15 +131,15 @@ BEGIN
             END IF;
         END $function$;
 
-        CREATE FUNCTION l402.note(the_payment bytea, noted_at float8, VARIADIC happened text[]) RETURNS void
+        CREATE FUNCTION l402.note(the_payment bytea, noted_at float8, happened text) RETURNS void
         LANGUAGE plpgsql AS $function$
         DECLARE
+            its_id bigint;
             so_far bigint;
         BEGIN
-            UPDATE l402.payments p SET noted = p.noted + cardinality(happened) WHERE p.payment_hash = the_payment
-            RETURNING p.noted INTO so_far;
-            INSERT INTO l402.events (payment_hash, at, what)
-            SELECT the_payment, noted_at, what FROM unnest(happened) what;
+            UPDATE l402.payments p SET noted = p.noted + 1 WHERE p.payment_hash = the_payment
+            RETURNING p.id, p.noted INTO its_id, so_far;
+            INSERT INTO l402.events (payment, at, what) VALUES (its_id, noted_at, ARRAY[happened]);
             IF so_far >= 200 THEN
                 INSERT INTO l402.to_trim (payment_hash) VALUES (the_payment) ON CONFLICT DO NOTHING;
             END IF;
@@ -158,6 +161,7 @@ BEGIN
             the_payment bytea, the_hold bytea, settled_at float8, the_answer bytea, replayed_until float8
         ) RETURNS boolean LANGUAGE plpgsql AS $function$
         DECLARE
+            its_id bigint;
             deliveries bigint;
             held_for bytea;
         BEGIN
@@ -168,15 +172,14 @@ BEGIN
             UPDATE l402.payments p
             SET settled = p.settled + 1,
                 holds = ARRAY(SELECT h FROM unnest(p.holds) h WHERE h.hold_id <> the_hold),
-                noted = p.noted + 1 + (p.settled = 0)::int
+                noted = p.noted + 1
             WHERE p.payment_hash = the_payment AND the_hold IN (SELECT h.hold_id FROM unnest(p.holds) h)
-            RETURNING p.settled INTO deliveries;
+            RETURNING p.id, p.settled INTO its_id, deliveries;
             IF NOT FOUND THEN
                 RETURN false;
             END IF;
-            INSERT INTO l402.events (payment_hash, at, what)
-            SELECT the_payment, settled_at, what
-            FROM unnest(CASE deliveries WHEN 1 THEN ARRAY['paid', 'delivered'] ELSE ARRAY['delivered'] END) what;
+            INSERT INTO l402.events (payment, at, what)
+            VALUES (its_id, settled_at, CASE deliveries WHEN 1 THEN '{paid,delivered}' ELSE '{delivered}' END::text[]);
             IF the_answer IS NOT NULL THEN
                 INSERT INTO l402.answers AS a (payment_hash, request, replay_until, answer)
                 VALUES (the_payment, held_for, replayed_until, the_answer)
@@ -222,7 +225,9 @@ BEGIN
         DECLARE
             over bytea[];
             due bytea[];
+            due_ids bigint[];
             long bytea[];
+            long_ids bigint[];
         BEGIN
             -- One at a time: a second one would only wait for the first one's totals.
             IF NOT pg_try_advisory_xact_lock(x'4c34303270'::bigint) THEN
@@ -252,20 +257,22 @@ BEGIN
             END IF;
             DELETE FROM l402.answers a WHERE a.payment_hash = ANY (over || due);
             UPDATE l402.payments p SET noted = 100 WHERE p.payment_hash = ANY (long);
+            due_ids := ARRAY(SELECT p.id FROM l402.payments p WHERE p.payment_hash = ANY (due));
+            long_ids := ARRAY(SELECT p.id FROM l402.payments p WHERE p.payment_hash = ANY (long));
             DELETE FROM l402.to_trim t WHERE t.payment_hash = ANY (due || long);
             WITH forgotten AS (
-                DELETE FROM l402.events e WHERE e.payment_hash = ANY (due)
-                RETURNING e.payment_hash, e.at, e.what
+                DELETE FROM l402.events e WHERE e.payment = ANY (due_ids)
+                RETURNING e.payment, e.at, e.what
             ), trimmed AS (
-                DELETE FROM l402.events e WHERE e.payment_hash = ANY (long) AND e.id <= (
-                    SELECT n.id FROM l402.events n WHERE n.payment_hash = e.payment_hash
-                    ORDER BY n.id DESC OFFSET 100 LIMIT 1
+                DELETE FROM l402.events e WHERE e.payment = ANY (long_ids) AND e.id <= (
+                    SELECT n.id FROM l402.events n WHERE n.payment = e.payment ORDER BY n.id DESC OFFSET 100 LIMIT 1
                 )
-                RETURNING e.payment_hash, e.at, e.what
+                RETURNING e.payment, e.at, e.what
             ), gone AS (
-                SELECT floor(e.at / 86400)::bigint AS day, p.endpoint, e.what, p.msat
+                SELECT floor(e.at / 86400)::bigint AS day, p.endpoint, w.what, p.msat
                 FROM (SELECT * FROM forgotten UNION ALL SELECT * FROM trimmed) e
-                JOIN l402.payments p USING (payment_hash)
+                JOIN (SELECT * FROM l402.payments WHERE payment_hash = ANY (due || long)) p ON p.id = e.payment
+                CROSS JOIN unnest(e.what) AS w (what)
             )
             INSERT INTO l402.totals AS t (day, endpoint, what, count, msat)
             SELECT g.day, g.endpoint, g.what, count(*), coalesce(sum(g.msat) FILTER (WHERE g.what = 'paid'), 0)

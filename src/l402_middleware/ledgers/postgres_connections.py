@@ -16,6 +16,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Final, Generic, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import anyio
@@ -50,13 +51,14 @@ _VERSION: Final = "SELECT version FROM l402.schema_version"
 class Connections:
     """Runs statements on the database at `url`, on `pool_size` connections per event loop and as many for all threads.
 
+    `place` stands for the URL in messages.
     Made or used before a fork, it opens connections of its own in the child.
     """
 
-    def __init__(self, url: str, pool_size: int) -> None:
+    def __init__(self, url: str, place: str, pool_size: int) -> None:
         self._url = url
+        self._place = place
         self._pool_size = pool_size
-        self._place = _place(url)
         self._limiter: RunVar[anyio.CapacityLimiter] = RunVar("l402_middleware PostgreSQL threads")
         self._start()
         _all.add(self)
@@ -310,17 +312,27 @@ def _migration() -> bytes:
     return files(__package__).joinpath("postgres.sql").read_bytes()
 
 
-def _place(url: str) -> str:
-    """Where `url` leads, for messages. Raises `ConfigurationError` for what libpq can not read."""
+def place_of(url: str) -> str:
+    """Where `url` leads, for messages. Raises `ConfigurationError`, without a part of it, for what can not be read.
+
+    That is also what libpq would read otherwise than it was meant: then its messages show parts of the password.
+    """
     try:
+        parts = urlsplit(url)
         parameters = conninfo_to_dict(url)
         host, port = (str(parameters.get(name, default)) for name, default in (("host", "localhost"), ("port", "5432")))
-        [int(each) for each in port.split(",")]
+        readable = (
+            parts.scheme in ("postgresql", "postgres")
+            and url.count("@") == parts.netloc.count("@") <= 1
+            and all(each.isdecimal() for each in port.split(","))
+        )
     except (psycopg.Error, ValueError):
+        readable = False
+    if not readable:
         raise ConfigurationError(
-            "PostgresLedger: the URL can not be read; look at its port and options, and percent-encode special "
-            "characters in user and password"
-        ) from None
+            "PostgresLedger: the URL can not be read; it looks like postgresql://user:password@host:5432/database, "
+            "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
+        )
     return f"postgresql://{host}:{port}/{parameters.get('dbname', '')}"
 
 
@@ -358,7 +370,7 @@ def _connecting() -> Generator[None]:
     try:
         yield
     except psycopg.Error as error:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).partition("\n")[0].split())
         remedy = next(remedy for pattern, remedy in _REASONS if re.search(pattern, text))
         raise LedgerError(f"{text}; {remedy}") from None
 

@@ -30,8 +30,9 @@ class RedisLedger:
 
     The first step asks the server for its settings, and fails with `LedgerError` where it evicts keys, or keeps no
     append-only file: a payment that is forgotten can be spent again. `allow_volatile` accepts a server that forgets
-    all with a restart; `assume_durable` one that does not tell its settings, as some that are rented. With
-    `appendfsync everysec`, the default there, the last second may be lost with a power cut.
+    all with a restart; `assume_durable` one that does not tell its settings, as some that are rented. A crash may
+    still cost the last second or two with `appendfsync everysec`, its default, and none with `appendfsync always`; a
+    failover costs what the replica did not have yet.
 
     All keys of a ledger live on the same node of a cluster. A Redis keeps no secret keys: configure them.
     """

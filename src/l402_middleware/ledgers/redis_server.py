@@ -8,8 +8,9 @@ import asyncio
 import logging
 import os
 import ssl
+import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha1
 from importlib import resources
@@ -115,7 +116,10 @@ class Server:
             kind, settings = self._settings(redis)
             make_pool: Any = redis.BlockingConnectionPool  # which has no types
             pool = make_pool(
-                MAX_CONNECTIONS, self._timeout, connection_class=kind, socket_timeout=self._timeout, **settings
+                max_connections=MAX_CONNECTIONS,
+                timeout=self._timeout,
+                connection_class=kind,
+                **settings,
             )
             blocking = self._blocking = (os.getpid(), redis.Redis(connection_pool=pool))
         return blocking[1]
@@ -128,8 +132,12 @@ class Server:
             kind, settings = self._settings(redis.asyncio)
             pool = redis.asyncio.ConnectionPool(connection_class=kind, **settings)
             pipe = self._pipes[loop] = _Pipe(redis.asyncio.Redis(connection_pool=pool), self._timeout)
-            await pipe.open(self._pipes)
+            await pipe.open(weakref.ref(self))
         return pipe
+
+    def forget(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A loop is over, and its connection with it."""
+        self._pipes.pop(loop, None)
 
     @contextmanager
     def failures(self) -> Generator[None]:
@@ -156,8 +164,9 @@ class Server:
             # A repeated script would count twice.
             "retry": None,
             "retry_on_error": [],
+            "socket_timeout": self._timeout,
         }
-        for unwanted in ("max_connections", "retry_on_timeout", "socket_timeout"):
+        for unwanted in ("max_connections", "retry_on_timeout"):
             settings.pop(unwanted, None)
         if "path" not in settings:
             settings["socket_connect_timeout"] = self._timeout
@@ -176,11 +185,12 @@ class Server:
         return settings
 
     def _explain(self, error: Exception) -> str:
-        for kind, word, remedy in _REMEDIES:
-            if isinstance(error, kind) and word in str(error):
-                return remedy.format(prefix=self._prefix, timeout=self._timeout, most=MAX_CONNECTIONS)
+        # What happened while connecting is the cause of an error that says no more than that.
         cause: BaseException | None = error
         while cause is not None:
+            for kind, word, remedy in _REMEDIES:
+                if isinstance(cause, kind) and word in str(cause):
+                    return remedy.format(prefix=self._prefix, timeout=self._timeout, most=MAX_CONNECTIONS)
             if isinstance(cause, ssl.SSLError):
                 return f"there is no TLS with it ({cause.reason}); are the scheme, the port and ssl_ca_certs right?"
             cause = cause.__cause__ or cause.__context__
@@ -189,8 +199,13 @@ class Server:
         return f"it refused a command ({type(error).__name__}); its log may say why"
 
 
+_DENIED = "it refused the user name or password; put the right ones into its address"
+_REPLICA = "it is a replica, which can not be written; give the address of the primary"
+_FULL = "its memory is full; raise its maxmemory, and the next request goes through"
+_TOO_LONG = "it did not answer within {timeout:g} s; is it overloaded, stopped or cut off, or its port not one for TLS?"
+
 _REMEDIES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
-    (exceptions.AuthenticationError, "", "it refused the user name or password; put the right ones into its address"),
+    (exceptions.AuthenticationError, "", _DENIED),
     (
         exceptions.ResponseError,
         "WRONGPASS",
@@ -202,14 +217,14 @@ _REMEDIES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
         "its user may not do what a ledger does; grant it ~{prefix}* +@read +@write +@scripting +info +time",
     ),
     (exceptions.BusyLoadingError, "", "it is reading its data after a start; wait until it has"),
-    (exceptions.ReadOnlyError, "", "it is a replica, which can not be written; give the address of the primary"),
+    (exceptions.ReadOnlyError, "", _REPLICA),
     (
         exceptions.ResponseError,
         "READONLY",
         "it is a replica, which can not be written; give the address of the primary",
     ),
-    (exceptions.OutOfMemoryError, "", "its memory is full; raise its maxmemory, and the next request goes through"),
-    (exceptions.ResponseError, "OOM ", "its memory is full; raise its maxmemory, and the next request goes through"),
+    (exceptions.OutOfMemoryError, "", _FULL),
+    (exceptions.ResponseError, "OOM ", _FULL),
     (exceptions.ResponseError, "MISCONF", "it can not write to its disk; make room there, its log says more"),
     (
         exceptions.ResponseError,
@@ -229,8 +244,8 @@ _REMEDIES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
         "No connection available",
         "all {most} connections of this process were busy for {timeout:g} s; is it overloaded?",
     ),
-    (exceptions.TimeoutError, "", "it did not answer within {timeout:g} s; is it overloaded, stopped or cut off?"),
-    (TimeoutError, "", "it did not answer within {timeout:g} s; is it overloaded, stopped or cut off?"),
+    (exceptions.TimeoutError, "", _TOO_LONG),
+    (TimeoutError, "", _TOO_LONG),
 )
 
 
@@ -293,10 +308,11 @@ class _Pipe:
         self._pump: asyncio.Task[None] | None = None
         self._lifetime: AsyncGenerator[None] | None = None
 
-    async def open(self, pipes: "dict[asyncio.AbstractEventLoop, _Pipe]") -> None:
-        # A loop ends the asynchronous generators that began in it when it shuts down, and when they are dropped.
-        self._lifetime = _until_shutdown(self._client, self._loop, pipes)
+    async def open(self, server: "weakref.ref[Server]") -> None:
+        # When a loop shuts down, it ends the asynchronous generators that began in it.
+        self._lifetime = _until_shutdown(self._client, self._loop, server)
         await anext(self._lifetime)
+        weakref.finalize(self, _soon, self._loop, self._client.connection_pool.disconnect).atexit = False
 
     def send(self, command: tuple[Any, ...]) -> "asyncio.Future[Any]":
         future = self._loop.create_future()
@@ -306,8 +322,7 @@ class _Pipe:
         return future
 
     def close_soon(self) -> None:
-        with suppress(RuntimeError):  # the loop was closed, and its connection with it
-            self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._disconnect()))
+        _soon(self._loop, self._disconnect)
 
     async def _disconnect(self) -> None:
         if self._pump is not None:
@@ -347,11 +362,17 @@ class _Pipe:
                 future.set_result(outcome)
 
 
+def _soon(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with suppress(RuntimeError):  # the loop was closed, and its connection with it
+        loop.call_soon_threadsafe(lambda: loop.create_task(work()))
+
+
 async def _until_shutdown(
-    client: redis.asyncio.Redis, loop: asyncio.AbstractEventLoop, pipes: dict[asyncio.AbstractEventLoop, _Pipe]
+    client: redis.asyncio.Redis, loop: asyncio.AbstractEventLoop, server: "weakref.ref[Server]"
 ) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        pipes.pop(loop, None)
+        if (this := server()) is not None:
+            this.forget(loop)
         await client.connection_pool.disconnect()
