@@ -1,7 +1,8 @@
 """Kill workers under load, and look whether everybody who paid was answered once.
 
-`python -m tests.faults.soak [KILLS]` is what `make soak` runs. Everything is judged from outside: by what the customers heard, by the lines that the handlers left, and by the
-ledger's record. Prints a table; the exit status says whether every promise was kept.
+`python -m tests.faults.soak [KILLS]` is what `make soak` runs. Everything is judged from outside: by what the customers
+heard, by the lines that the handlers left, and by the ledger's record. Prints a table; the exit status says whether
+every promise was kept.
 """
 
 import os
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from l402_middleware.ledgers.ledger import History
@@ -192,7 +194,7 @@ def _faults_of(
     """What went wrong with one sale; and the seconds that passed between kills and the runs that made up for them."""
     faults = []
     recoveries = []
-    for first, second in zip(runs, runs[1:], strict=False):
+    for first, second in pairwise(runs):
         cut_off_at = killed.get(first.pid)
         if cut_off_at is None:
             faults.append(f"ran again although the first run's worker lived: {first} {second}")
