@@ -491,6 +491,23 @@ def test_a_server_that_is_stopped_and_started(server: PostgresServer, url: str, 
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
+def test_a_restart_between_two_requests(server: PostgresServer, ledger: PostgresLedger, how: signal.Signals) -> None:
+    """Case 48: a server that was restarted while nobody asked is not noticed: broken connections are not used again."""
+
+    async def main() -> None:
+        for _ in range(2):
+            await asyncio.gather(*(_awaited(ledger, claim(time.time())) for _ in range(20)))
+            assert ledger.hold(claim(time.time())).block() == Held(0)
+            server.stop(how)
+            server.start()
+        outcomes = await asyncio.gather(*(_awaited(ledger, claim(time.time())) for _ in range(20)))
+        assert outcomes == [Held(0)] * 20
+        assert ledger.hold(claim(time.time())).block() == Held(0)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
 def test_a_server_that_is_stopped_and_started_under_load(server: PostgresServer, url: str, how: signal.Signals) -> None:
     """Case 48: whatever a step was doing, it is done or a LedgerError; what was told to be delivered stays so."""
     ledger = PostgresLedger(url)
