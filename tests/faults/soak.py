@@ -161,7 +161,8 @@ def _judge(ledger_url: str, sales: list[Sale], runs: list[Run], killed: dict[int
         recoveries += recovered
         heard += sale.heard
         counts["handler runs"] += len(own)
-        counts["runs cut off by a kill"] += sum(each.end is None for each in own)
+        counts["handler runs cut off by a kill"] += sum(each.end is None for each in own)
+        counts["runs killed between end and settling"] += sum(each.end is not None for each in own[:-1])
         counts["payments run again after a kill"] += len(own) > 1
         if sale.answers:
             counts["answered"] += 1
@@ -224,9 +225,9 @@ def _was_lost_on_the_way(runs: list[Run], history: History | None, killed: dict[
 
 
 @contextmanager
-def ledgers(folder: Path) -> Iterator[dict[str, str]]:
-    """URLs of empty ledgers: SQLite, and what else can be started here."""
-    urls = {"SQLite": f"sqlite:///{folder}/l402.db"}
+def servers() -> Iterator[dict[str, str]]:
+    """URLs of empty ledgers on those servers that can be started here."""
+    urls: dict[str, str] = {}
     redis = RedisServer() if shutil.which("redis-server") else None
     postgres = PostgresServer(found) if (found := programs()) else None
     try:
@@ -247,15 +248,12 @@ def ledgers(folder: Path) -> Iterator[dict[str, str]]:
 def main(kills: int) -> int:
     """All rounds, as a table with a column for each; the exit status."""
     outcomes: dict[str, Outcome] = {}
-    with tempfile.TemporaryDirectory(prefix="l402-soak-") as name, ledgers(Path(name)) as urls:
-        for store, replay_for, share in (
-            *((store, 600, 1 if store == "SQLite" else 4) for store in urls),
-            ("SQLite", 0, 4),
-        ):
+    with tempfile.TemporaryDirectory(prefix="l402-soak-") as name, servers() as urls:
+        for store, share, replay_for in (("SQLite", 1, 600), *((store, 4, 600) for store in urls), ("SQLite", 2, 0)):
             title = f"{store}, {'with' if replay_for else 'no'} replay"
             folder = Path(name, title)
             folder.mkdir()
-            ledger = f"sqlite:///{folder}/l402.db" if store == "SQLite" else urls[store]
+            ledger = urls.get(store, f"sqlite:///{folder}/l402.db")
             outcomes[title] = run(ledger, folder, kills=max(kills // share, 1), replay_for=replay_for)
     broken = [f"{title}: {fault}" for title, outcome in outcomes.items() for fault in outcome.broken]
     lines = table({title: outcome.counts for title, outcome in outcomes.items()})

@@ -16,8 +16,7 @@ def check(outcome: soak.Outcome, kills: int) -> None:
     """Nothing was broken, and there was something to break."""
     assert not outcome.broken, "\n".join([*outcome.broken, *soak.table({"": outcome.counts})])
     assert outcome.counts["workers killed"] == kills
-    cut_off, repeated = (outcome.counts[name] for name in ("runs cut off by a kill", "payments run again after a kill"))
-    assert 0 < int(cut_off) <= int(repeated) * 2 + 2
+    assert int(outcome.counts["payments run again after a kill"]) > 0
 
 
 @pytest.mark.parametrize("replay_for", [600, 0], ids=["replay", "no-replay"])
