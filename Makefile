@@ -2,7 +2,10 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint bench soak docs clean
+
+# Half a virtual environment (Debian without python3-venv) must not pass for a whole one the next time.
+.DELETE_ON_ERROR:
 
 demo: .venv/demo
 	L402_DEV=1 PYTHONPATH=examples $(BIN)/python -m file_conversion
@@ -14,6 +17,15 @@ lint: .venv/lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: .venv/test
+	$(BIN)/python -m bench
+
+# How many workers to kill.
+KILLS ?= 200
+
+soak: .venv/test
+	$(BIN)/python -m tests.faults.soak $(KILLS)
 
 docs: .venv/docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html

@@ -363,7 +363,7 @@ def test_a_preimage_in_a_caveat_is_not_shown() -> None:
         (minted(identifier=b"\x00\x01" + PAYMENT_HASH + TOKEN_ID), "0001"),
         (minted(identifier=b"short"), b"short".hex()),
         (minted("weird\x1b[2J"), r"weird\x1b[2J"),
-        (minted("a_valid_until=99999999999999999999"), "(unix second 99999999999999999999)"),
+        (minted("a_valid_until=999999999999999"), "(unix second 999999999999999)"),
         (minted("a_valid_until=" + "9" * 5000), "9" * 100),
     ],
 )
@@ -383,7 +383,7 @@ def test_a_strange_macaroon_is_shown_as_it_is(token: str, shown: str) -> None:
         (b"A" * 40_000, "characters"),
         (b"\xff\xfe\x00", "not base64"),
         (b"hello world", "not base64"),
-        (b"AGIAJEemVQUTEyNCR0exk7ek90Cg==", "macaroon can not be read"),
+        (b64encode(b"no macaroon"), "macaroon can not be read: not a V2 macaroon"),
         (TOKEN[:-8].encode(), "macaroon can not be read: "),
         (INVOICE[:-1].encode(), "invoice can not be read: "),
         (b"lnurl1dp68gurn8ghj7", "invoice can not be read: "),

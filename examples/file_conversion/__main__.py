@@ -17,6 +17,8 @@ def main() -> None:
     """Serve until interrupted. A mistake in the settings ends it here, with one line that names the setting."""
     os.environ.setdefault("L402_PROVIDER", "dev:")
     port, workers = _number("PORT", 8402, least=0, most=65535), _number("WORKERS", 1, least=1, most=256)
+    if workers > 1 and os.environ.get("L402_LEDGER") == "memory:":
+        sys.exit(f"file_conversion: WORKERS={workers} need a ledger that they share; L402_LEDGER=memory: is not one")
     try:
         # Made here even where the workers make their own: uvicorn would start one that fails again, for ever.
         app = create_app()

@@ -59,7 +59,7 @@ class LinkStore:
         self._lifetime = lifetime
         self._capacity = capacity
         self._clock = clock
-        self._measured = (-1.0, 0)
+        self._measured: tuple[float, int] | None = None
 
     def require_room(self) -> None:
         """Raise `Refusal` (503) while the store is full. For the time before the invoice.
@@ -74,10 +74,13 @@ class LinkStore:
         identity = secrets.token_urlsafe(16)
         expires = int(self._clock()) + self._lifetime
         unfinished = self._folder / f"unfinished-{identity}"
-        with open(unfinished, "xb") as file:
-            file.write(content)
-        unfinished.rename(self._folder / f"{identity}.{expires}")
-        self._measured = (-1.0, 0)
+        try:
+            unfinished.write_bytes(content)
+            unfinished.rename(self._folder / f"{identity}.{expires}")
+        except OSError:  # a full disk should not hold half a file for another hour
+            unfinished.unlink(missing_ok=True)
+            raise
+        self._measured = None
         signed = _signed_part(identity, safe_name(label, extension), str(expires))
         return f"{base_url.rstrip('/')}{signed}&sig={self._signature(signed)}"
 
@@ -110,12 +113,12 @@ class LinkStore:
                         stale = unfinished and entry.stat().st_mtime + _UNFINISHED_SECONDS < time.time()
                     if stale:
                         os.unlink(entry.path)
-        self._measured = (-1.0, 0)
+        self._measured = None
 
     def _used(self) -> int:
         """Bytes in the folder, counted at most once a second: every unpaid request asks."""
         now = time.monotonic()
-        if not 0 <= now - self._measured[0] < 1 or self._measured[0] < 0:
+        if self._measured is None or now - self._measured[0] >= 1:
             used = 0
             with os.scandir(self._folder) as entries:
                 for entry in entries:

@@ -87,7 +87,7 @@ def problem(error: Exception) -> dict[str, Any]:
     """One of `PROBLEMS` as an RFC 9457 body, like the paywall's own; its `status` is the response's."""
     assert isinstance(error, PROBLEMS)
     status = error.status if isinstance(error, Refusal) else 422
-    return {"type": "about:blank", "title": error.title, "status": status, "code": error.code}
+    return {"type": f"urn:l402:problem:{error.code}", "title": error.title, "status": status, "code": error.code}
 
 
 def paywall_from_environment() -> Paywall:

@@ -13,7 +13,6 @@ from .paywall.offer import Offer
 from .paywall.paywall import Decision, Paywall
 from .paywall.request import Body, RequestView, check_size
 from .paywall.response import Response, undelivered
-from .providers.devnode import WALLET_PATH
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -32,6 +31,19 @@ class Visit:
     endpoint is called (`admit`), or a response starts.
     """
 
+    # Defaults of the class, because most requests are for free routes and change none of them.
+    _offer: Offer | None = None
+    _decision: Decision | None = None
+    _deciding = False
+    _decided: anyio.Event | None = None
+    _answered = False
+    _gone_at: float | None = None
+    _over: anyio.Event | None = None
+    _start: Message | None = None
+    _body: Body | None = None
+    _body_again: Iterator[Message] | None = None
+    _body_is_taken = False
+
     def __init__(
         self,
         paywall: Paywall,
@@ -45,32 +57,18 @@ class Visit:
         self._receive = receive
         self._send = send
         self._find_sale = find_sale
-        self._offer: Offer | None = None
-        self._decision: Decision | None = None
-        self._deciding = False
-        self._decided: anyio.Event | None = None
-        self._answered = False
-        self._gone_at: float | None = None
-        self._over: anyio.Event | None = None
-        self._start: Message | None = None
-        self._body: Body | None = None
-        self._body_again: Iterator[Message] | None = None
 
     async def run(self, app: ASGIApp) -> None:
         """Run `app` for this request, and see its answer to its end."""
         try:
             await app(self.scope, self.receive, self.send)
         except Exception:
-            await self._end()
             # Answered early, the application was cut off: what it makes of that concerns nobody.
             if not self._answered:
                 raise
-        except BaseException:
-            await self._end()
-            raise
-        else:
-            await self._end()
         finally:
+            if isinstance(self._decision, Delivery) and self._decision.is_open:
+                await self._end(self._decision)
             if self._body is not None:
                 self._body.close()
 
@@ -103,8 +101,8 @@ class Visit:
 
     async def receive(self) -> Message:
         """`receive` for the application: refuses before a body is read, and gives one again that was read."""
-        if self._decision is None:
-            await self._admit_early()
+        if self._decision is None and (sale := self._sale()):
+            await self._admit_early(*sale)
         if self._answered:
             return {"type": "http.disconnect"}
         if self._body_again is not None:
@@ -116,23 +114,25 @@ class Visit:
         if message["type"] == "http.disconnect":
             self._note_gone()
             await self._stay()
+        elif self._decision is None:
+            self._body_is_taken = True
         elif isinstance(self._decision, Delivery):
             self._decision.read(message.get("body", b""), message.get("more_body", False))
         return message
 
     async def send(self, message: Message) -> None:
         """`send` for the application: nothing of an unpaid answer, and the last piece only once it is settled."""
-        if self._answered:
-            return
         kind = message["type"]
         # A 405 is the router's: the endpoint was not called, and there is nothing to sell.
-        if self._decision is None and kind == "http.response.start" and message["status"] != 405:
-            await self._admit_early()
-            if self._answered:
-                return
+        is_answer = kind == "http.response.start" and message["status"] != 405
+        if is_answer and self._decision is None and (sale := self._sale()):
+            await self._admit_early(*sale)
         delivery = self._decision
         if not isinstance(delivery, Delivery):
-            await self._send(message)
+            if not self._answered:
+                await self._send(message)
+        elif self._answered:
+            pass
         elif kind == "http.response.start":
             headers = delivery.start(message["status"], list(message.get("headers", ())))
             self._start = {**message, "headers": headers}
@@ -162,19 +162,20 @@ class Visit:
             read_body=lambda limit: _ReadBody(self, limit),
         )
 
-    async def _admit_early(self) -> None:
-        # A paywall further inside has taken this request over: it answers for it.
-        if self.scope.get("l402") is not self:
-            return
-        sale = self._find_sale(self.scope)
-        if sale is not None:
-            refusal = await self.admit(*sale)
-            if refusal is not None:
-                await self._answer(refusal)
+    def _sale(self) -> tuple[Offer, str] | None:
+        # A paywall further inside may have taken this request over: then it answers for it.
+        return self._find_sale(self.scope) if self.scope.get("l402") is self else None
+
+    async def _admit_early(self, offer: Offer, endpoint: str) -> None:
+        refusal = await self.admit(offer, endpoint)
+        if refusal is not None:
+            await self._answer(refusal)
 
     async def _answer(self, response: Response) -> None:
-        self._answered = True
-        await respond(self._send, response, self.scope["method"])
+        # Of several tasks that asked at the same time, one answers.
+        if not self._answered:
+            self._answered = True
+            await respond(self._send, response, self.scope["method"])
 
     async def _send_piece(self, delivery: Delivery, message: Message, *, is_last: bool) -> None:
         if is_last and not await self._settle(delivery):
@@ -226,16 +227,20 @@ class Visit:
         if self._over is not None and not delivery.stays:
             self._over.set()
 
-    async def _end(self) -> None:
-        if isinstance(self._decision, Delivery):
-            with anyio.CancelScope(shield=True):
-                try:
-                    await adrive(self._decision.vanish() if self._gone_at is not None else self._decision.fail())
-                except LedgerError as error:
-                    log.error("the answer to a client that left could not be settled: %s", error)
+    async def _end(self, delivery: Delivery) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                await adrive(delivery.vanish() if self._gone_at is not None else delivery.fail())
+            except LedgerError as error:
+                log.error("the answer to a client that left could not be settled: %s", error)
 
     async def spool(self, limit: int) -> Body:
         """Read the whole body, and keep it for the application."""
+        if self._body_is_taken:
+            raise ConfigurationError(
+                "the request's body, which this sale is bound to, was read before the paywall could: "
+                "put L402Middleware last in the list of middleware (FastAPI: add it first)"
+            )
         body = self._body = Body(limit)
         for name, value in self.scope["headers"]:
             if name.lower() == b"content-length" and value.isdigit():
@@ -279,10 +284,8 @@ async def respond(send: Send, response: Response, method: str) -> None:
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body})
 
 
-async def answer_wallet(paywall: Paywall, scope: Scope, send: Send) -> bool:
-    """Answer a request to the development wallet, if it is one and this paywall has such a wallet."""
-    if paywall.wallet is None or scope["path"] != WALLET_PATH:
-        return False
+async def answer_wallet(paywall: Paywall, scope: Scope, send: Send) -> None:
+    """Answer a request to the development wallet."""
     client = scope.get("client")
     response = await adrive(
         paywall.answer_wallet(
@@ -290,4 +293,3 @@ async def answer_wallet(paywall: Paywall, scope: Scope, send: Send) -> bool:
         )
     )
     await respond(send, response, scope["method"])
-    return True

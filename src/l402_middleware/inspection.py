@@ -18,6 +18,7 @@ Parts: TypeAlias = dict[str, "str | int | bool | list[str] | Parts | None"]
 _FIELD_NAME = re.compile(r"(?:WWW-Authenticate|Authorization)\s*:\s*", re.IGNORECASE)
 _SCHEME = re.compile(r"(?:L402|LSAT)\s+", re.IGNORECASE)
 _PARAMETER = re.compile(r'([a-z]+)\s*=\s*(?:"([^"]*)"|([^\s",]+))', re.IGNORECASE)
+_SECONDS = re.compile("[0-9]{1,15}", re.ASCII)
 _PREIMAGE = "preimage="
 
 
@@ -90,7 +91,7 @@ def _caveat(caveat: str) -> str:
     if caveat.startswith(_PREIMAGE):
         return f"{_PREIMAGE}(not shown)"
     condition, _, value = caveat.partition("=")
-    if condition.endswith("_valid_until") and value.isascii() and value.isdecimal():
+    if condition.endswith("_valid_until") and _SECONDS.fullmatch(value):
         return f"{caveat} ({utc(int(value))})"
     return caveat
 

@@ -1,5 +1,6 @@
 """Starlette, and FastAPI, which is one: `L402Middleware` and `@l402_required(price=...)`."""
 
+import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -43,7 +44,9 @@ class L402Middleware:
             outer = scope.get("l402")
             if outer is not None and outer.paywall is self._paywall:
                 await self._app(scope, receive, send)
-            elif not await answer_wallet(self._paywall, scope, send):
+            elif self._paywall.has_wallet_at(scope["path"]):
+                await answer_wallet(self._paywall, scope, send)
+            else:
                 await self._visit(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, partial(self._send_lifespan, send))
@@ -80,6 +83,10 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
             raise ConfigurationError(
                 f"@l402_required on the class {endpoint.__name__}: decorate its methods (get, post, ...) instead"
             )
+        if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
+            raise ConfigurationError(
+                f"@l402_required on {endpoint.__name__}, which yields: return a StreamingResponse instead"
+            )
         call: Callable[..., Any] = endpoint if is_async_callable(endpoint) else partial(run_in_threadpool, endpoint)
 
         @wraps(endpoint)
@@ -87,7 +94,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
             visit = _visit_of(args, kwargs)
             refusal = await visit.admit(offer, _endpoint_name(visit.scope))
             if refusal is not None:
-                return _RefusalResponse(refusal)
+                return _RefusalResponse(refusal, visit.scope["method"])
             return await call(*args, **kwargs)
 
         setattr(paid, _OFFER, offer)
@@ -142,8 +149,8 @@ def _visit_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit:
 
 
 class _RefusalResponse(StarletteResponse):
-    """A refusal as a handler returns it, its headers exactly as the paywall made them."""
+    """A refusal as a handler returns it, its headers exactly as the paywall made them; HEAD gets no body."""
 
-    def __init__(self, refusal: Response) -> None:
-        super().__init__(refusal.body, refusal.status)
+    def __init__(self, refusal: Response, method: str) -> None:
+        super().__init__(b"" if method == "HEAD" else refusal.body, refusal.status)
         self.raw_headers = list(refusal.headers)

@@ -13,13 +13,14 @@ from .paywall.offer import Offer
 from .paywall.paywall import Decision, Paywall
 from .paywall.request import CHUNK_BYTES, Body, RequestView, check_size
 from .paywall.response import Headers, Response, undelivered
-from .providers.devnode import WALLET_PATH
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 VISIT = "l402_middleware.visit"
+
+_APPLICATIONS_OWN = frozenset({"set-cookie", "etag"})
 
 log = logging.getLogger("l402_middleware")
 
@@ -84,12 +85,12 @@ class Visit:
         """Read the whole body, and keep it for the application."""
         environ = self.environ
         stream = environ["wsgi.input"]
-        length = environ.get("CONTENT_LENGTH") or ""
+        length = _content_length(environ)
         body = self._body = Body(limit)
-        if length.isdigit():
-            check_size(int(length), limit)
-            while body.size < int(length):
-                chunk = stream.read(min(CHUNK_BYTES, int(length) - body.size))
+        if length is not None:
+            check_size(length, limit)
+            while body.size < length:
+                chunk = stream.read(min(CHUNK_BYTES, length - body.size))
                 if not chunk:
                     raise Refusal(
                         400,
@@ -126,8 +127,7 @@ class _WatchedInput:
     def __init__(self, environ: "WSGIEnvironment", delivery: Delivery) -> None:
         self._stream = environ["wsgi.input"]
         self._delivery = delivery
-        length = environ.get("CONTENT_LENGTH") or ""
-        self._left = int(length) if length.isdigit() else None
+        self._left = _content_length(environ)
 
     def read(self, size: int = -1) -> bytes:
         return self._noted(self._stream.read(size))
@@ -158,6 +158,7 @@ class _Answer:
         self._head: tuple[str, Headers, OptExcInfo | None] | None = None
         self._length: int | None = None
         self._sent = 0
+        self._replaced = False
         self._pieces: Iterator[bytes] = iter(())
         self._close: Callable[[], object] = lambda: None
         self._server_write: Callable[[bytes], object] = lambda piece: None
@@ -168,9 +169,11 @@ class _Answer:
         """The application's `start_response`."""
         decision = self._visit.decision
         if isinstance(decision, Response):
-            # A session that the application opened meanwhile is nothing for a refusal that caches may see.
-            kept = [(name, value) for name, value in headers if name.lower() not in ("set-cookie", "etag")]
-            return self._start_response(status, kept, exc_info)
+            # A session that the application opened meanwhile is nothing for a refusal that caches may see; what an
+            # answer that is given again had of its own stays.
+            kept = [(name, value) for name, value in headers if name.lower() not in _APPLICATIONS_OWN]
+            own = [pair for pair in text_headers(decision.headers) if pair[0].lower() in _APPLICATIONS_OWN]
+            return self._start_response(status, kept + own, exc_info)
         if decision is None:
             return self._start_response(status, headers, exc_info)
         if self._begun:
@@ -205,6 +208,8 @@ class _Answer:
     def __next__(self) -> bytes:
         delivery = self._visit.decision
         assert isinstance(delivery, Delivery)
+        if self._replaced:
+            raise StopIteration
         try:
             piece = next(self._pieces, None)
         except BaseException:
@@ -245,7 +250,7 @@ class _Answer:
     def _replace(self, response: Response) -> bytes:
         if self._begun:
             raise LedgerError("the payment of an answer already begun could not be settled: the answer is cut off")
-        self._pieces = iter(())
+        self._replaced = True
         self._head = (f"{response.status} {HTTPStatus(response.status).phrase}", response.headers, None)
         return b"" if self._visit.environ["REQUEST_METHOD"] == "HEAD" else response.body
 
@@ -288,6 +293,12 @@ def text_headers(headers: Headers) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
+def _content_length(environ: "WSGIEnvironment") -> int | None:
+    # A server may pass on what is no number, or one that int() refuses; 18 digits are an exabyte.
+    length = environ.get("CONTENT_LENGTH") or ""
+    return int(length) if length.isascii() and length.isdigit() and len(length) <= 18 else None
+
+
 def _headers(environ: "WSGIEnvironment") -> Iterator[tuple[bytes, bytes]]:
     for key, value in environ.items():
         if key.startswith("HTTP_"):
@@ -298,7 +309,7 @@ def _headers(environ: "WSGIEnvironment") -> Iterator[tuple[bytes, bytes]]:
 
 def answer_wallet(paywall: Paywall, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes] | None:
     """Answer a request to the development wallet, if it is one and this paywall has such a wallet."""
-    if paywall.wallet is None or environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "") != WALLET_PATH:
+    if not paywall.has_wallet_at(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")):
         return None
     method = environ["REQUEST_METHOD"]
     response = drive(

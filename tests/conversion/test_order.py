@@ -272,7 +272,7 @@ def test_a_file_of_the_largest_size_is_read_quickly(json_body: Callable[..., byt
     body = json_body(PNG + bytes(MAX_FILE_BYTES - len(PNG)), "png", "webp", "n" * 200)
     started = time.perf_counter()
     Order.from_json(body)
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 1
     assert len(body) < MAX_BODY_BYTES
 
 

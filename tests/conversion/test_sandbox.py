@@ -214,7 +214,7 @@ async def test_the_event_loop_stays_free(
         group.start_soon(watch)
         await Sandbox(folder=jobs).convert(Order(samples["txt"] * 20_000, "a", "txt", "rtf"))
         done.set()
-    assert longest < 0.15
+    assert longest < 0.4
 
 
 def test_a_job_has_no_environment(

@@ -43,7 +43,8 @@ def code(cell: str) -> list[str]:
 def tracked_files() -> list[Path]:
     """Every file that git has or would take."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        # A checkout that belongs to another user than the one who tests it is read all the same.
+        ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         check=True,

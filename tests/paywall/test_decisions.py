@@ -465,6 +465,20 @@ def test_what_is_charged(shop: Shop, status: int, charged: bool) -> None:
     assert isinstance(decision, Response if charged else Delivery)
 
 
+@pytest.mark.parametrize(("status", "charged"), [(None, False), (200, True), (404, False)])
+def test_a_client_that_leaves(shop: Shop, status: int | None, charged: bool) -> None:
+    """Case 51: a client that leaves is charged once an answer that counts has begun; only the first end decides."""
+    credential = shop.buy(OFFER)
+    decision = shop.decide(OFFER, ask("GET /thing", credential))
+    assert isinstance(decision, Delivery)
+    if status is not None:
+        decision.start(status, [])
+    assert drive(decision.vanish())
+    drive(decision.fail())
+    again = shop.decide(OFFER, ask("GET /thing", credential))
+    assert isinstance(again, Response if charged else Delivery)
+
+
 def test_charge_if(shop: Shop) -> None:
     """Case 49: `charge_if` decides otherwise."""
     offer = Offer(10, charge_if=lambda status: status in (200, 404))
@@ -516,7 +530,8 @@ def test_the_ledger_fails_to_settle() -> None:
     shop = Shop({"ledger": BrokenLedger("settle")})
     credential = shop.buy(OFFER)
     with pytest.raises(LedgerError):
-        deliver(shop.decide(OFFER, ask("GET /thing", credential)))
+        deliver(decision := shop.decide(OFFER, ask("GET /thing", credential)))
+    assert not deliver(decision)
     assert isinstance(shop.decide(OFFER, ask("GET /thing", credential)), Delivery)
 
 

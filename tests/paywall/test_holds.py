@@ -138,13 +138,13 @@ def test_a_lost_lease_is_not_delivered() -> None:
 @pytest.mark.slow
 def test_a_killed_holder(tmp_path: Path) -> None:
     """Case 52: the use of a worker that was killed is back after its lease, once."""
-    shop = Shop({"ledger": f"sqlite:///{tmp_path}/l402.db", "lease": 1, "clock": time.time})
+    shop = Shop({"ledger": f"sqlite:///{tmp_path}/l402.db", "lease": 3, "clock": time.time})
     shop.clock.now = time.time()
     credential = shop.buy(OFFER)
     script = f"""
         import time
         from tests.paywall.shop import *
-        shop = Shop({{"ledger": "sqlite:///{tmp_path}/l402.db", "lease": 1, "clock": time.time}})
+        shop = Shop({{"ledger": "sqlite:///{tmp_path}/l402.db", "lease": 3, "clock": time.time}})
         decision = shop.decide(Offer(10), ask("GET /thing", {credential!r}))
         print(type(decision).__name__, flush=True)
         time.sleep(60)
@@ -157,11 +157,11 @@ def test_a_killed_holder(tmp_path: Path) -> None:
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"Delivery\n"
-        time.sleep(1.5)
+        time.sleep(4)
         assert code(shop.decide(OFFER, ask("GET /thing", credential))) == (409, "in-use")
         child.kill()
         child.wait()
-    time.sleep(1.2)
+    time.sleep(3.2)
     assert deliver(shop.decide(OFFER, ask("GET /thing", credential)))
     assert isinstance(shop.decide(OFFER, ask("GET /thing", credential)), Response)
     shop.paywall.close()

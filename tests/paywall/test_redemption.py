@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import pymacaroons
@@ -303,3 +304,13 @@ def test_many_endpoints_of_strangers_making_do_not_grow_the_counts() -> None:
     totals = shop.paywall.ledger.totals(0, 10**6).block()
     assert len(totals) <= 1002
     assert sum(total.count for total in totals) == 1500
+
+
+@pytest.mark.parametrize("path", ["/a\0b", "/\udc80", "/" + "x" * 10_000, "/\n"])
+def test_no_path_breaks_a_ledger(path: str, tmp_path: Path) -> None:
+    """Where a path stands for an endpoint, one that no store can hold must not fail the customers beside it."""
+    shop = Shop({"ledger": f"sqlite:///{tmp_path / 'l402.db'}"})
+    request = ask(f"GET {path}")
+    credential = shop.pay(shop.decide(CALL, request))
+    assert deliver(shop.decide(CALL, ask(f"GET {path}", credential)))
+    assert record(shop) == {"offered": (1, 0), "paid": (1, 10_000), "delivered": (1, 0)}

@@ -56,11 +56,8 @@ def mp4(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture(params=[starlette_client, flask_client], ids=["starlette", "flask"])
-def make_service(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Service]]:
+def make_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Open a service in process, in one framework and then in the other; takes what `Shop` takes beside its folder."""
-    monkeypatch.setenv("L402_DEV", "1")
     with ExitStack() as opened:
 
         def open_service(**settings: str) -> Service:

@@ -57,4 +57,5 @@ def code_of(answer: httpx2.Response) -> str:
     assert members["status"] == answer.status_code
     assert members["title"]
     code: str = members["code"]
+    assert members["type"] == f"urn:l402:problem:{code}"
     return code

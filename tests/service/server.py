@@ -4,11 +4,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
@@ -50,6 +51,15 @@ class Server:
     def results(self) -> int:
         """How many results are stored: so many conversions succeeded."""
         return sum(1 for file in (self.folder / "data" / "results").iterdir() if re.search(r"\.\d+$", file.name))
+
+    def wait_for_a_hold(self) -> None:
+        """Return as soon as some request has paid and its handler runs."""
+        with closing(sqlite3.connect(self.folder / "data" / "l402.db")) as ledger:
+            for _ in range(_START_SECONDS * 200):
+                if ledger.execute("SELECT 1 FROM holds").fetchone():
+                    return
+                time.sleep(0.005)
+        pytest.fail("no request was admitted", pytrace=False)
 
     def workers(self) -> list[int]:
         """The processes that serve."""

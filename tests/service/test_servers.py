@@ -1,5 +1,7 @@
 """The service on real servers: uvicorn with Starlette, gunicorn with Flask, three workers each."""
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -133,7 +135,7 @@ def test_a_customer_who_hangs_up(server: Server, large_order: bytes) -> None:
         head = f"POST {PATH} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(large_order)}\r\n"
         with socket.create_connection((address.hostname, address.port)) as connection:
             connection.sendall(f"{head}Authorization: {credential}\r\n\r\n".encode() + large_order)
-            time.sleep(0.3)
+            server.wait_for_a_hold()
         seen: list[int] = []
         while not seen or seen[-1] == 409:
             seen.append((answer := customer.ask(large_order, credential)).status_code)
@@ -191,3 +193,33 @@ def test_conversions_hold_up_nobody(tmp_path: Path, command: tuple[str, ...], la
                 time.sleep(0.01)
     assert len(lags) > 5
     assert max(lags) < buying.result() / 2
+
+
+@pytest.mark.parametrize("command", [UVICORN, GUNICORN], ids=["uvicorn", "gunicorn"])
+def test_a_worker_that_is_killed(tmp_path: Path, command: tuple[str, ...], large_order: bytes) -> None:
+    """Case 52: workers that are killed while they convert cost the customer a lease's wait, and not the payment."""
+    with (
+        serving(command, tmp_path, workers=2, L402_LEASE="2") as server,
+        server.customer() as customer,
+        ThreadPoolExecutor(1) as customers,
+    ):
+        credential = customer.pay(customer.ask(large_order))
+        with server.customer() as unlucky:
+            cut_off = customers.submit(unlucky.ask, large_order, credential)
+            server.wait_for_a_hold()
+            for worker in server.workers():
+                os.kill(worker, signal.SIGKILL)
+            with pytest.raises(httpx2.TransportError):
+                cut_off.result()
+        assert server.results() == 0
+
+        def again() -> httpx2.Response:
+            with server.customer() as other:
+                return other.ask(large_order, credential)
+
+        seen = [again()]
+        while seen[-1].status_code == 409:
+            time.sleep(0.2)
+            seen.append(again())
+        assert customer.fetch(seen[-1])
+        assert server.results() == 1

@@ -11,8 +11,6 @@ _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
 _EMBEDDED = tuple(f"data:image/{kind};" for kind in ("png", "jpeg", "jpg", "gif", "webp"))
 
-MAX_SIDE = 8_000
-
 
 def convert(given: Path, source: str, made: Path, target: str) -> None:
     """The drawing at its own size; text in the fonts of this application, references to other files left out."""

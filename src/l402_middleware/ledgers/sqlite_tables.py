@@ -6,6 +6,7 @@ A total is added to in the transaction of what it counts, so it stays exact when
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from ..core.errors import LedgerError
 from .ledger import (
@@ -29,14 +30,14 @@ APPLICATION_ID = int.from_bytes(b"L402")
 MIGRATIONS = (
     (
         """CREATE TABLE payments (
-            id INTEGER PRIMARY KEY,
-            payment_hash BLOB NOT NULL UNIQUE,
+            payment_hash BLOB PRIMARY KEY,
             token_id BLOB NOT NULL,
             endpoint TEXT NOT NULL,
             msat INTEGER NOT NULL,
             uses INTEGER,
             settled INTEGER NOT NULL DEFAULT 0,
             confirmed INTEGER NOT NULL DEFAULT 0,
+            events TEXT NOT NULL DEFAULT '',
             forget_at REAL NOT NULL
         )""",
         "CREATE INDEX payments_forget_at ON payments (forget_at)",
@@ -54,13 +55,6 @@ MIGRATIONS = (
             answer BLOB NOT NULL
         )""",
         "CREATE INDEX answers_replay_until ON answers (replay_until)",
-        """CREATE TABLE events (
-            id INTEGER PRIMARY KEY,
-            payment INTEGER NOT NULL,
-            at REAL NOT NULL,
-            what TEXT NOT NULL
-        )""",
-        "CREATE INDEX events_payment ON events (payment)",
         """CREATE TABLE totals (
             day INTEGER NOT NULL,
             endpoint TEXT NOT NULL,
@@ -78,13 +72,14 @@ MIGRATIONS = (
 
 @dataclass(slots=True)
 class _Payment:
-    id: int
+    payment_hash: bytes
     endpoint: str
     msat: int
     uses: int | None
-    settled: int
-    confirmed: int
     forget_at: float
+    settled: int = 0
+    confirmed: int = 0
+    events: str = ""
 
 
 def migrate(db: sqlite3.Connection) -> None:
@@ -114,14 +109,18 @@ def hold(db: sqlite3.Connection, claim: Claim) -> Outcome:
     payment = _find(db, claim.payment_hash)
     if payment is None:
         payment = _create(db, claim)
-    elif claim.forget_at > payment.forget_at:
-        db.execute("UPDATE payments SET forget_at = ? WHERE id = ?", (claim.forget_at, payment.id))
+        leases = []
+    else:
+        if claim.forget_at > payment.forget_at:
+            db.execute(
+                "UPDATE payments SET forget_at = ? WHERE payment_hash = ?", (claim.forget_at, claim.payment_hash)
+            )
+        leases = db.execute(
+            "SELECT lease_until, hold_id FROM holds WHERE payment_hash = ? ORDER BY lease_until",
+            (claim.payment_hash,),
+        ).fetchall()
     if payment.uses is None:
         return Held(None, bool(payment.confirmed))
-    leases = db.execute(
-        "SELECT lease_until, hold_id FROM holds WHERE payment_hash = ? ORDER BY lease_until",
-        (claim.payment_hash,),
-    ).fetchall()
     active = sum(lease_until > claim.now for lease_until, _ in leases)
     if payment.settled + active < payment.uses:
         if payment.settled + len(leases) >= payment.uses:
@@ -146,18 +145,19 @@ def hold(db: sqlite3.Connection, claim: Claim) -> Outcome:
 
 def _find(db: sqlite3.Connection, payment_hash: bytes) -> _Payment | None:
     row = db.execute(
-        "SELECT id, endpoint, msat, uses, settled, confirmed, forget_at FROM payments WHERE payment_hash = ?",
+        "SELECT payment_hash, endpoint, msat, uses, forget_at, settled, confirmed, events"
+        " FROM payments WHERE payment_hash = ?",
         (payment_hash,),
     ).fetchone()
-    return row and _Payment(*row)
+    return None if row is None else _Payment(*row)
 
 
 def _create(db: sqlite3.Connection, claim: Claim) -> _Payment:
-    created = db.execute(
+    db.execute(
         "INSERT INTO payments (payment_hash, token_id, endpoint, msat, uses, forget_at) VALUES (?, ?, ?, ?, ?, ?)",
         (claim.payment_hash, claim.token_id, claim.endpoint, claim.msat, claim.uses, claim.forget_at),
     )
-    payment = _Payment(created.lastrowid or 0, claim.endpoint, claim.msat, claim.uses, 0, 0, claim.forget_at)
+    payment = _Payment(claim.payment_hash, claim.endpoint, claim.msat, claim.uses, claim.forget_at)
     if claim.uses is None:
         _note(db, payment, claim.now, "paid")
     return payment
@@ -184,10 +184,9 @@ def settle(
     payment = _find(db, hold[0])
     if payment is None or not _drop(db, hold):
         return False
-    db.execute("UPDATE payments SET settled = settled + 1 WHERE id = ?", (payment.id,))
-    if not payment.settled:
-        _note(db, payment, now, "paid")
-    _note(db, payment, now, "delivered")
+    first = not payment.settled
+    payment.settled += 1
+    _note(db, payment, now, *(("paid", "delivered") if first else ("delivered",)))
     return True
 
 
@@ -206,7 +205,7 @@ def confirm(db: sqlite3.Connection, payment_hash: bytes, now: float) -> None:
     """Mark a payment that is there as received."""
     payment = _find(db, payment_hash)
     if payment is not None and not payment.confirmed:
-        db.execute("UPDATE payments SET confirmed = 1 WHERE id = ?", (payment.id,))
+        payment.confirmed = 1
         _note(db, payment, now, "confirmed")
 
 
@@ -220,25 +219,24 @@ def revoked(db: sqlite3.Connection) -> frozenset[bytes]:
     return frozenset(token_id for (token_id,) in db.execute("SELECT token_id FROM revoked"))
 
 
-def _note(db: sqlite3.Connection, payment: _Payment, at: float, what: What) -> None:
-    db.execute("INSERT INTO events (payment, at, what) VALUES (?, ?, ?)", (payment.id, at, what))
-    # Whoever makes requests fail can repeat them without end.
+def _note(db: sqlite3.Connection, payment: _Payment, at: float, *happened: What) -> None:
+    """Store the payment as it is now, with what happened to it, and count that."""
+    lines = [*payment.events.splitlines(), *(f"{at!r} {what}" for what in happened)]
     db.execute(
-        "DELETE FROM events WHERE payment = ? AND id <="
-        " (SELECT id FROM events WHERE payment = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-        (payment.id, payment.id, HISTORY_EVENTS),
+        "UPDATE payments SET settled = ?, confirmed = ?, events = ? WHERE payment_hash = ?",
+        (payment.settled, payment.confirmed, "\n".join(lines[-HISTORY_EVENTS:]), payment.payment_hash),
     )
-    count(db, [Total(day_of(at), payment.endpoint, what, 1, payment.msat if what == "paid" else 0)])
+    day, endpoint = day_of(at), payment.endpoint
+    count(db, [Total(day, endpoint, what, 1, payment.msat if what == "paid" else 0) for what in happened])
 
 
 def count(db: sqlite3.Connection, totals: Sequence[Total]) -> None:
     """Add to the totals."""
-    for total in totals:
-        db.execute(
-            "INSERT INTO totals (day, endpoint, what, count, msat) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET count = count + excluded.count, msat = msat + excluded.msat",
-            (total.day, total.endpoint, total.what, total.count, total.msat),
-        )
+    db.executemany(
+        "INSERT INTO totals (day, endpoint, what, count, msat) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET count = count + excluded.count, msat = msat + excluded.msat",
+        [(total.day, total.endpoint, total.what, total.count, total.msat) for total in totals],
+    )
 
 
 def totals(db: sqlite3.Connection, since: int, until: int) -> list[Total]:
@@ -253,13 +251,13 @@ def totals(db: sqlite3.Connection, since: int, until: int) -> list[Total]:
 def history(db: sqlite3.Connection, payment_hash: bytes) -> History | None:
     """One payment that is there, with its events."""
     row = db.execute(
-        "SELECT id, token_id, endpoint, msat, uses, settled FROM payments WHERE payment_hash = ?", (payment_hash,)
+        "SELECT token_id, endpoint, msat, uses, settled, events FROM payments WHERE payment_hash = ?", (payment_hash,)
     ).fetchone()
     if row is None:
         return None
-    payment, token_id, endpoint, msat, uses, settled = row
-    rows = db.execute("SELECT at, what FROM events WHERE payment = ? ORDER BY id", (payment,))
-    events = tuple(Event(at, what) for at, what in rows)
+    token_id, endpoint, msat, uses, settled, lines = row
+    parts = (line.split(" ") for line in lines.splitlines())
+    events = tuple(Event(float(at), cast(What, what)) for at, what in parts)
     return History(payment_hash, token_id, endpoint, msat, uses, settled, events)
 
 
@@ -277,10 +275,10 @@ def prune(db: sqlite3.Connection, now: float, most: int) -> None:
         (now, most),
     )
     over = db.execute(
-        "SELECT id, payment_hash FROM payments WHERE forget_at <= ? AND NOT EXISTS"
+        "SELECT payment_hash FROM payments WHERE forget_at <= ? AND NOT EXISTS"
         " (SELECT 1 FROM holds WHERE holds.payment_hash = payments.payment_hash AND lease_until > ?) LIMIT ?",
         (now, now, most),
     ).fetchall()
-    db.executemany("DELETE FROM events WHERE payment = ?", [(payment,) for payment, _ in over])
-    for table in ("answers", "holds", "payments"):
-        db.executemany(f"DELETE FROM {table} WHERE payment_hash = ?", [(each,) for _, each in over])  # noqa: S608
+    db.executemany("DELETE FROM answers WHERE payment_hash = ?", over)
+    db.executemany("DELETE FROM holds WHERE payment_hash = ?", over)
+    db.executemany("DELETE FROM payments WHERE payment_hash = ?", over)

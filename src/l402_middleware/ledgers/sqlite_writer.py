@@ -105,6 +105,7 @@ class Writer:
         self._prune = prune
         self._turn: _Turn | None = None
         self._db: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._thread = threading.Thread(target=self._run, name=f"ledger {path}", daemon=True)
         self._thread.start()
 
@@ -135,7 +136,7 @@ class Writer:
     def _commit(self, batch: "list[Operation[Any]]") -> None:
         try:
             with self._take_turn():
-                db = self._db = self._db or _connect(self._path, self._migrate)
+                db = self._open()
                 db.execute("BEGIN IMMEDIATE")
                 now = None
                 for operation in batch:
@@ -150,6 +151,20 @@ class Writer:
                 operation.failure = failure
             # Rolls back, and lets the next batch begin with nothing left over from this failure.
             self._close()
+
+    def _open(self) -> sqlite3.Connection:
+        """The connection to the file that has the ledger's name now.
+
+        A file keeps taking writes after it was moved or removed, while another process already counts in its successor:
+        then both would deliver. Nor is a file made anew while this process runs, for it would know of no delivery.
+        """
+        there = _identity(self._path)
+        if self._file is not None and there != self._file and (there is None or self._db is not None):
+            raise LedgerError(_GONE)
+        if self._db is None:
+            self._db = _connect(self._path, self._migrate)
+            self._file = _identity(self._path)
+        return self._db
 
     def _take_turn(self) -> "_Turn | nullcontext[None]":
         if sys.platform == "win32":
@@ -233,6 +248,14 @@ class _Turn:
             pause = min(2 * pause, 0.002)
 
 
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        file = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return file.st_dev, file.st_ino
+
+
 _connecting = threading.Lock()
 
 
@@ -259,6 +282,10 @@ def _connect(path: str, migrate: Callable[[sqlite3.Connection], None]) -> sqlite
 
 _FULL = "the disk is full; make room, and the next request goes through"
 _NO_ENTRY = "it can not be opened; make sure that its folder exists and that this process may write there"
+_GONE = (
+    "it was moved, removed or replaced while in use; put it back, or restart to begin with an empty ledger (uses "
+    "already delivered are then no longer known)"
+)
 _READ_ONLY = "it can not be written; give this process the right to write to the file and to its folder"
 _DAMAGED = (
     "it is not an intact SQLite database; restore a backup, or move it away and start with an empty one (uses "

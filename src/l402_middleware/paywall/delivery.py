@@ -55,11 +55,23 @@ class Delivery:
         self._head: tuple[int, Headers] | None = None
         self._request_body = sha256() if replay else None
         self._request_body_is_whole = False
+        self._may_go_out = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `finish`, `vanish` or `fail` has something to do: a use is held, and its fate not decided."""
+        return self._hold is not None
 
     @property
     def stays(self) -> bool:
         """Whether a client that leaves now will find the whole answer when it comes back, if the handler may go on."""
-        return self._copy is not None and self._hold is not None and self._head is not None
+        if self._copy is None or self._hold is None or self._head is None:
+            return False
+        # A stream of events may have no end that a client could come back for.
+        return not any(
+            name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
+            for name, value in self._head[1]
+        )
 
     def read(self, piece: bytes, more: bool) -> None:
         """Note a piece of the request's body that goes to the handler."""
@@ -71,9 +83,6 @@ class Delivery:
         """Note the answer's head, and give the headers to send with it."""
         headers = personal(headers)
         self._head = (status, headers)
-        # A stream of events has no end that a client could come back for.
-        if any(name.lower() == b"content-type" and b"text/event-stream" in value.lower() for name, value in headers):
-            self.forgo_copy()
         return headers
 
     def take(self, piece: bytes) -> None:
@@ -97,7 +106,7 @@ class Delivery:
         assert self._head is not None
         status, headers = self._head
         if self._hold is None:
-            return True
+            return self._may_go_out
         if not self._charge_if(status):
             yield from self.fail()
             return True
@@ -122,6 +131,7 @@ class Delivery:
 
     def _settle(self, packed: bytes | None) -> Flow[bool]:
         hold, self._hold = self._hold, None
-        if hold is None:
-            return True
-        return (yield from self._holds.settle(hold, packed, self._replay.seconds if self._replay else 0))
+        if hold is not None:
+            self._may_go_out = False
+            self._may_go_out = yield from self._holds.settle(hold, packed, self._replay.seconds if self._replay else 0)
+        return self._may_go_out

@@ -1,5 +1,6 @@
 """The tokens that were revoked, as this process knows them: a pass is checked here, without asking the ledger."""
 
+import logging
 from typing import Final
 
 from ..core.errors import LedgerError
@@ -8,6 +9,8 @@ from ..ledgers.ledger import Ledger
 
 REFRESH_EVERY: Final = 5.0
 STALE_AFTER: Final = 60.0
+
+log = logging.getLogger("l402_middleware")
 
 
 class Denylist:
@@ -19,18 +22,21 @@ class Denylist:
         self._asked_at = float("-inf")
         self._read_at = float("-inf")
 
-    def has(self, token_id: bytes, now: float) -> Flow[bool]:
-        """Whether the token was revoked. Raises `LedgerError` where no list younger than a minute can be had."""
-        if not 0 <= now - self._asked_at < REFRESH_EVERY:
-            self._asked_at = now
-            try:
-                self._revoked = yield from do(self._ledger.revoked())
-                self._read_at = now
-            except LedgerError:
-                self._check_age(now)
-        self._check_age(now)
-        return token_id in self._revoked
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to `refresh`."""
+        return not 0 <= now - self._asked_at < REFRESH_EVERY
 
-    def _check_age(self, now: float) -> None:
+    def refresh(self, now: float) -> Flow[None]:
+        """Read the list anew. A ledger that fails is asked again at the next refresh."""
+        self._asked_at = now
+        try:
+            self._revoked = yield from do(self._ledger.revoked())
+            self._read_at = now
+        except LedgerError as error:
+            log.warning("the denylist could not be read, the last one counts for a minute: %s", error)
+
+    def has(self, token_id: bytes, now: float) -> bool:
+        """Whether the token was revoked. Raises `LedgerError` where the list is older than a minute."""
         if not 0 <= now - self._read_at < STALE_AFTER:
             raise LedgerError("the list of revoked tokens can not be read from the ledger")
+        return token_id in self._revoked

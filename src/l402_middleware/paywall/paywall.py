@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeAlias
 
-from ..core.authorization import parse_authorization
 from ..core.binding import endpoint_digest
 from ..core.caveats import Caveats, Terms, UnknownCaveats
 from ..core.challenge import Challenge, problem
@@ -17,11 +16,12 @@ from ..core.keys import KeyRing, generate_key
 from ..flow import Call, Flow, adrive, do, drive
 from ..ledgers import MemoryLedger, ledger_from_url
 from ..ledgers.ledger import Ledger
-from ..providers.devnode import DevNode
+from ..providers.devnode import WALLET_PATH, DevNode
 from ..providers.provider import InvoiceRequest, Provider
 from .delivery import Delivery, Replay
 from .invoicing import InvoiceFunction, Invoicing, memo_of
 from .offer import Offer, as_amount
+from .presented import Presented
 from .redemption import Redemption, whole_digest
 from .request import RequestView
 from .response import Response, json_response, problem_response
@@ -111,7 +111,7 @@ class Paywall:
             verify_settlement=verify_settlement,
             clock=clock,
         )
-        self._issuer: Issuer | None = None
+        self._credentials: Presented | None = None
         if secret_keys is None and os.environ.get("L402_SECRET_KEYS"):
             secret_keys = [key.strip() for key in os.environ["L402_SECRET_KEYS"].split(",")]
         if secret_keys is not None:
@@ -133,37 +133,29 @@ class Paywall:
         except Refusal as refusal:
             return problem_response(refusal.status, refusal.code, refusal.title)
         except ProviderError as error:
-            log.error("no invoice, so 503 for %s: %s", request.endpoint, error)
+            log.error("no invoice, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable("invoice-unavailable", "No invoice can be made at the moment; nothing was charged.")
         except LedgerError as error:
-            log.error("no ledger, so 503 for %s: %s", request.endpoint, error)
+            log.error("no ledger, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable(
                 "ledger-unavailable", "Payments can not be looked up at the moment; yours stays good, try again."
             )
 
     def _admit(self, request: RequestView, offer: Offer) -> Flow[Decision]:
-        issuer = yield from self._ready()
-        fault: BadCredential | None = None
+        credentials = self._credentials or (yield from self._ready())
+        values = request.raw_header("authorization")
+        verified, fault = credentials.read(values, self._clock()) if values else ([], None)
         come_again: Response | None = None
-        try:
-            credentials = parse_authorization(request.raw_header("authorization"))
-        except BadCredential as error:
-            credentials, fault = [], error
-        tried: set[bytes] = set()
-        for credential in credentials:
+        for each in verified:
             try:
-                verified = issuer.verify(credential, self._clock())
-                if verified.payment_hash in tried:
-                    continue
-                tried.add(verified.payment_hash)
-                decision = yield from self._redemption.redeem(request, offer, verified)
+                decision = yield from self._redemption.redeem(request, offer, each)
             except BadCredential as error:
                 fault = fault or error
                 continue
             if isinstance(decision, Delivery) or decision.status != 409:
                 return decision
             come_again = decision
-        return come_again or (yield from self._challenge(issuer, request, offer, fault))
+        return come_again or (yield from self._challenge(credentials.issuer, request, offer, fault))
 
     def _challenge(
         self, issuer: Issuer, request: RequestView, offer: Offer, fault: BadCredential | None
@@ -183,7 +175,7 @@ class Paywall:
         if callable(price):
             price = as_amount((yield from do(Call(price, request))))
         amount = price.rounded_up(self._invoicing.granularity_msat)
-        memo = memo_of(offer.memo or f"{self._service}: {request.endpoint}")
+        memo = memo_of(offer.memo or f"{self._service}: {request.endpoint_name}")
         invoice = yield from self._invoicing.create(InvoiceRequest(amount, memo, self._invoice_expiry), self._clock())
         terms = Terms(
             endpoint=endpoint_digest(request.endpoint),
@@ -196,20 +188,21 @@ class Paywall:
         status, code, title = 402, "payment-required", "Payment required: pay the invoice, then repeat the request."
         if fault is not None:
             status, code, title = self._invalid_credential_status, fault.code, f"{fault} Here is a new challenge."
-        yield from self._tallies.add("refused" if fault else "offered", request.endpoint, self._clock())
+        if self._tallies.add("refused" if fault else "offered", request.endpoint_name, self._clock()):
+            yield from self._tallies.flush()
         members = problem(status, code, title) | challenge.members()
         return json_response(status, members, [(b"www-authenticate", challenge.header().encode())])
 
-    def _ready(self) -> Flow[Issuer]:
-        """The issuer, once there are keys; the ledger keeps some where none were configured."""
-        if self._issuer is None:
+    def _ready(self) -> Flow[Presented]:
+        """What reads credentials, once there are keys; the ledger keeps some where none were configured."""
+        if self._credentials is None:
             kept = yield from do(self.ledger.keep_key(generate_key()))
             self._use(KeyRing([kept]))
-            assert self._issuer is not None
-        return self._issuer
+            assert self._credentials is not None
+        return self._credentials
 
     def _use(self, keys: KeyRing) -> None:
-        self._issuer = Issuer(self._service, keys, self._unknown_caveats)
+        self._credentials = Presented(Issuer(self._service, keys, self._unknown_caveats))
         if self.wallet is not None:
             self.wallet.use_keys(keys)
 
@@ -219,6 +212,10 @@ class Paywall:
         To revoke everything that a key signed, drop that key.
         """
         yield from do(self.ledger.revoke(token_id))
+
+    def has_wallet_at(self, path: str) -> bool:
+        """Whether a request to that path is for the development wallet, and not for the application."""
+        return self.wallet is not None and path == WALLET_PATH
 
     def answer_wallet(
         self, method: str, query: str, peer: str | None, headers: Iterable[tuple[bytes, bytes]]

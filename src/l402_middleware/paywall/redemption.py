@@ -64,13 +64,13 @@ class Redemption:
             raise BadCredential("wrong-endpoint")
         if terms.request is not None and terms.request != (yield from whole_digest(request, offer)):
             raise BadCredential("wrong-request")
+        if terms.uses is None and (yield from self._is_known_pass(verified)):
+            return (yield from self._admit_pass(request, offer, verified))
         claim = self._claim(request, verified)
-        if terms.uses is None and (yield from self._is_known_pass(claim)):
-            return (yield from self._admit_pass(offer, claim, verified))
         outcome, hold = yield from self._holds.take(claim)
         match outcome:
             case Held():
-                return (yield from self._deliver(offer, claim, verified, outcome, hold))
+                return (yield from self._deliver(request, offer, verified, outcome, hold))
             case Busy():
                 return _come_again("in-use", "A request with this credential still runs; repeat this one shortly.")
             case Kept(answer):
@@ -81,22 +81,24 @@ class Redemption:
                 raise BadCredential("revoked")
 
     def _deliver(
-        self, offer: Offer, claim: Claim, verified: Verified, held: Held, hold: Hold
+        self, request: RequestView, offer: Offer, verified: Verified, held: Held, hold: Hold
     ) -> Flow[Delivery | Response]:
         if self._verify_settlement and not held.confirmed:
-            received = yield from self._holds.guard(hold, self._is_received(claim.payment_hash))
+            received = yield from self._holds.guard(hold, self._is_received(verified.payment_hash))
             if not received:
                 yield from self._holds.release(hold)
                 return _come_again("payment-pending", "The payment has not arrived yet; repeat this request shortly.")
-        if claim.uses is None:
-            self._known_passes[claim.payment_hash] = None
+        if verified.terms.uses is None:
+            # From now on the uses of this pass cost no step in this process, but for a look at the denylist.
+            self._known_passes[verified.payment_hash] = None
             if len(self._known_passes) > KNOWN_PASSES:
                 self._known_passes.popitem(last=False)
-            return (yield from self._admit_pass(offer, claim, verified))
+            return (yield from self._admit_pass(request, offer, verified))
         return self._delivery(offer, verified, hold, held.uses_left)
 
-    def _admit_pass(self, offer: Offer, claim: Claim, verified: Verified) -> Flow[Delivery]:
-        yield from self._tallies.add("delivered", claim.endpoint, claim.now)
+    def _admit_pass(self, request: RequestView, offer: Offer, verified: Verified) -> Flow[Delivery]:
+        if self._tallies.add("delivered", request.endpoint_name, self._clock()):
+            yield from self._tallies.flush()
         return self._delivery(offer, verified, None, None)
 
     def _delivery(self, offer: Offer, verified: Verified, hold: Hold | None, uses_left: int | None) -> Delivery:
@@ -120,18 +122,20 @@ class Redemption:
             hold_id=secrets.token_bytes(16),
             uses=terms.uses,
             request=digest.encode(),
-            endpoint=request.endpoint,
+            endpoint=request.endpoint_name,
             msat=terms.amount.msat,
             now=now,
             lease_until=now + self._lease,
             forget_at=verified.sold_until + MEMORY,
         )
 
-    def _is_known_pass(self, claim: Claim) -> Flow[bool]:
-        """Whether this process has recorded the pass: then its uses cost no step but a look at the denylist."""
-        if (yield from self._denylist.has(claim.token_id, claim.now)):
+    def _is_known_pass(self, verified: Verified) -> Flow[bool]:
+        now = self._clock()
+        if self._denylist.is_due(now):
+            yield from self._denylist.refresh(now)
+        if self._denylist.has(verified.token_id, now):
             raise BadCredential("revoked")
-        return claim.payment_hash in self._known_passes
+        return verified.payment_hash in self._known_passes
 
     def _is_received(self, payment_hash: bytes) -> Flow[bool]:
         """Whether the backend has the payment: for some, a preimage can be known before its payment is final."""

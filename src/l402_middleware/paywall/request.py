@@ -95,6 +95,11 @@ class RequestView:
     read_body: ReadBody = field(repr=False)
     body: Body | None = field(default=None, repr=False)
 
+    @property
+    def endpoint_name(self) -> str:
+        """The endpoint as it can stand in any ledger and log; where a path stands for it, it is anybody's text."""
+        return self.endpoint[:200].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
     def header(self, name: str) -> str | None:
         """The values of a header, joined by commas as RFC 9110, section 5.3 has it; None where it is absent."""
         values = self.raw_header(name)

@@ -45,17 +45,33 @@ def undelivered() -> Response:
 
 def personal(headers: Headers) -> Headers:
     """The headers of a paid answer: no shared cache may keep it, nor give it to a caller with another credential."""
-    cache_control = [value for name, value in headers if name.lower() == b"cache-control"]
-    directives = [part.strip() for part in b",".join(cache_control).split(b",") if part.strip()]
+    others: Headers = []
+    cache_control: Headers = []
+    vary: Headers = []
+    for name, value in headers:
+        lower = name.lower()
+        (cache_control if lower == b"cache-control" else vary if lower == b"vary" else others).append((name, value))
+    return [*others, _private(cache_control), _by_authorization(vary)]
+
+
+def _private(fields: Headers) -> tuple[bytes, bytes]:
+    if not fields:
+        return b"cache-control", b"private"
+    directives = [part.strip() for part in b",".join(value for _, value in fields).split(b",") if part.strip()]
     kept = [part for part in directives if part.split(b"=")[0].lower() not in (b"public", b"s-maxage")]
     # Only a bare `private` keeps the whole answer out of shared caches (RFC 9111, section 5.2.2.7).
     if not {part.lower() for part in directives} & {b"private", b"no-store"}:
         kept.insert(0, b"private")
-    vary = b", ".join(value for name, value in headers if name.lower() == b"vary")
+    return b"cache-control", b", ".join(kept)
+
+
+def _by_authorization(fields: Headers) -> tuple[bytes, bytes]:
+    if not fields:
+        return b"vary", b"Authorization"
+    vary = b", ".join(value for _, value in fields)
     if b"authorization" not in (part.strip().lower() for part in vary.split(b",")) and vary.strip() != b"*":
         vary = vary + b", Authorization" if vary else b"Authorization"
-    others = [(name, value) for name, value in headers if name.lower() not in (b"cache-control", b"vary")]
-    return [*others, (b"cache-control", b", ".join(kept)), (b"vary", vary)]
+    return b"vary", vary
 
 
 def pack(response: Response, body_digest: bytes | None) -> bytes:

@@ -8,6 +8,7 @@ from ..core.errors import ConfigurationError
 from ..providers.url import provider_from_url
 from .paywall import Paywall
 
+
 def _yes_or_no(value: object) -> bool:
     answers = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     text = str(value).strip().lower()

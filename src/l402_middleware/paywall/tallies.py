@@ -29,8 +29,8 @@ class Tallies:
         self._lock = threading.Lock()
         self._flushed_at = 0.0
 
-    def add(self, what: What, endpoint: str, now: float) -> Flow[None]:
-        """Count one, and write the batch if it is time. A ledger that fails gets it with a later batch."""
+    def add(self, what: What, endpoint: str, now: float) -> bool:
+        """Count one; whether it is time to `flush`."""
         with self._lock:
             key = (day_of(now), endpoint, what)
             if key not in self._counts and len(self._counts) >= MAX_ENTRIES:
@@ -39,11 +39,10 @@ class Tallies:
             is_time = not 0 <= now - self._flushed_at < FLUSH_EVERY
             if is_time:
                 self._flushed_at = now
-        if is_time:
-            yield from self.flush()
+        return is_time
 
     def flush(self) -> Flow[None]:
-        """Write what has been counted."""
+        """Write what has been counted. A ledger that fails gets it with a later batch."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
         if not counts:

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import bolthub  # type: ignore[import-not-found]  # in a virtual environment of its own
-import httpx  # type: ignore[import-not-found]
-import l402_requests  # type: ignore[import-not-found]
-import l402kit  # type: ignore[import-not-found]
+import bolthub  # in a virtual environment of its own
+import httpx
+import l402_requests
+import l402kit
 
 
 class DevWallet:

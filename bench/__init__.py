@@ -1,0 +1,1 @@
+"""How much charging costs, as ratios within one run: `make bench`."""

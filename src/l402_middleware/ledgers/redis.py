@@ -1,0 +1,236 @@
+"""The ledger for several machines: one Redis server."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from ..core.errors import ConfigurationError
+from ..flow import Flow, Step, do
+from .ledger import (
+    HISTORY_EVENTS,
+    Busy,
+    Claim,
+    Event,
+    Held,
+    History,
+    Kept,
+    Outcome,
+    Revoked,
+    Spent,
+    Total,
+    What,
+    day_of,
+)
+
+
+class RedisLedger:
+    """Uses counted on a Redis server, for any number of machines, processes, threads and event loops.
+
+    `address` is a URL (`redis://`, `rediss://` for TLS, `unix://`) or a mapping of the arguments of `redis.Redis`;
+    all keys begin with `prefix`. `timeout` bounds, in seconds, what a step waits for the server.
+
+    The first step asks the server for its settings, and fails with `LedgerError` where it evicts keys, or keeps no
+    append-only file: a payment that is forgotten can be spent again. `allow_volatile` accepts a server that forgets
+    all with a restart; `assume_durable` one that does not tell its settings, as some that are rented. A crash may
+    still cost the last second or two with `appendfsync everysec`, its default, and none with `appendfsync always`; a
+    failover costs what the replica did not have yet.
+
+    All keys of a ledger live on the same node of a cluster. A Redis keeps no secret keys: configure them.
+    """
+
+    keeps_keys = False
+
+    def __init__(
+        self,
+        address: str | Mapping[str, Any],
+        *,
+        allow_volatile: bool = False,
+        assume_durable: bool = False,
+        prefix: str = "l402:",
+        timeout: float = 5.0,
+    ) -> None:
+        try:
+            from .redis_server import Server  # noqa: PLC0415 - only the extra `redis` brings what it imports
+        except ImportError as missing:
+            raise ConfigurationError(
+                "RedisLedger needs the redis package, which is not installed: pip install 'l402_middleware[redis]'"
+            ) from missing
+        self._server = Server(address, prefix, timeout)
+        self._allow_volatile = allow_volatile
+        self._assume_durable = assume_durable
+        self._checked = False
+        # The braces make a cluster keep all of a ledger's keys on one node, where one script may touch them.
+        self._root = f"{prefix}{{ledger}}:"
+
+    def hold(self, claim: Claim) -> Step[Outcome]:
+        return self._server.step(lambda: self._hold(claim))
+
+    def renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Step[bool]:
+        return self._server.step(lambda: self._renew(payment_hash, hold_id, lease_until))
+
+    def settle(
+        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
+    ) -> Step[bool]:
+        return self._server.step(lambda: self._settle(payment_hash, hold_id, now, answer, replay_until))
+
+    def release(self, payment_hash: bytes, hold_id: bytes, now: float) -> Step[None]:
+        return self._server.step(lambda: self._tell("release", payment_hash, now, hold_id))
+
+    def confirm(self, payment_hash: bytes, now: float) -> Step[None]:
+        return self._server.step(lambda: self._tell("confirm", payment_hash, now))
+
+    def revoke(self, token_id: bytes) -> Step[None]:
+        return self._server.step(lambda: self._revoke(token_id))
+
+    def revoked(self) -> Step[frozenset[bytes]]:
+        return self._server.step(self._list_revoked)
+
+    def count(self, totals: Sequence[Total]) -> Step[None]:
+        return self._server.step(lambda: self._count(totals))
+
+    def totals(self, since: int, until: int) -> Step[list[Total]]:
+        return self._server.step(lambda: self._list_totals(since, until))
+
+    def history(self, payment_hash: bytes) -> Step[History | None]:
+        return self._server.step(lambda: self._history(payment_hash))
+
+    def keep_key(self, candidate: str) -> Step[str]:
+        """Raises `ConfigurationError`: whoever reads the server's memory, files or backups would have the key."""
+        raise ConfigurationError(
+            "RedisLedger keeps no secret keys: set L402_SECRET_KEYS or secret_keys=[...], the same on every machine; "
+            "`l402 keygen` makes one"
+        )
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _hold(self, claim: Claim) -> Flow[Outcome]:
+        reply = yield from self._run(
+            "hold",
+            claim.payment_hash,
+            claim.now,
+            claim.hold_id,
+            claim.token_id,
+            "" if claim.uses is None else claim.uses,
+            claim.request,
+            _encode(claim.endpoint),
+            claim.msat,
+            claim.lease_until,
+            claim.forget_at,
+        )
+        match reply:
+            case [b"held", uses_left, confirmed]:
+                return Held(None if uses_left == b"" else uses_left, confirmed == 1)
+            case [b"busy"]:
+                return Busy()
+            case [b"kept", answer]:
+                return Kept(answer)
+            case [b"revoked"]:
+                return Revoked()
+            case _:
+                return Spent()
+
+    def _renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Flow[bool]:
+        yield from self._check()
+        keys = self._keys(payment_hash, 0)
+        renewed: int = yield from self._server.script(keys, "renew", hold_id, lease_until)
+        return renewed == 1
+
+    def _settle(
+        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
+    ) -> Flow[bool]:
+        kept = () if answer is None else (answer,)
+        settled: int = yield from self._run("settle", payment_hash, now, hold_id, replay_until, *kept)
+        return settled == 1
+
+    def _tell(self, verb: str, payment_hash: bytes, now: float, *arguments: bytes) -> Flow[None]:
+        yield from self._run(verb, payment_hash, now, *arguments)
+
+    def _revoke(self, token_id: bytes) -> Flow[None]:
+        yield from self._check()
+        yield from do(self._server.command("SADD", f"{self._root}revoked", token_id))
+
+    def _list_revoked(self) -> Flow[frozenset[bytes]]:
+        yield from self._check()
+        return frozenset((yield from do(self._server.command("SMEMBERS", f"{self._root}revoked"))))
+
+    def _count(self, totals: Sequence[Total]) -> Flow[None]:
+        yield from self._check()
+        if not totals:
+            return
+        keys = [f"{self._root}days", *(f"{self._root}totals:{total.day}" for total in totals)]
+        rows: list[Any] = []
+        for total in totals:
+            rows += (total.day, total.what, _encode(total.endpoint), total.count, total.msat)
+        yield from self._server.script(keys, "count", *rows)
+
+    def _list_totals(self, since: int, until: int) -> Flow[list[Total]]:
+        yield from self._check()
+        days = yield from do(self._server.command("SMEMBERS", f"{self._root}days"))
+        totals = []
+        for day in sorted(int(day) for day in days):
+            if since <= day <= until:
+                sums = yield from do(self._server.command("HGETALL", f"{self._root}totals:{day}"))
+                totals += _read_totals(day, sums)
+        return totals
+
+    def _history(self, payment_hash: bytes) -> Flow[History | None]:
+        yield from self._check()
+        found = yield from do(self._server.command("HGETALL", f"{self._root}payment:{payment_hash.hex()}"))
+        return _read_history(payment_hash, found) if found else None
+
+    def _run(self, verb: str, payment_hash: bytes, now: float, *arguments: Any) -> Flow[Any]:
+        """Run a verb that may be noted on the day of `now`."""
+        yield from self._check()
+        day = day_of(now)
+        return (yield from self._server.script(self._keys(payment_hash, day), verb, now, day, *arguments))
+
+    def _check(self) -> Flow[None]:
+        if not self._checked:
+            yield from self._server.check(allow_volatile=self._allow_volatile, assume_durable=self._assume_durable)
+            self._checked = True
+
+    def _keys(self, payment_hash: bytes, day: int) -> list[str]:
+        root, name = self._root, payment_hash.hex()
+        return [
+            f"{root}payment:{name}",
+            f"{root}answer:{name}",
+            f"{root}totals:{day}",
+            f"{root}days",
+            f"{root}revoked",
+        ]
+
+
+def _encode(endpoint: str) -> bytes:
+    # A path that is not UTF-8 reaches an application as lone surrogates.
+    return endpoint.encode("utf-8", "surrogatepass")
+
+
+def _decode(endpoint: bytes) -> str:
+    return endpoint.decode("utf-8", "surrogatepass")
+
+
+def _read_totals(day: int, sums: dict[bytes, bytes]) -> list[Total]:
+    totals = []
+    for name, count in sums.items():
+        what, endpoint = name.split(b" ", 1)
+        if what != b"msat":
+            msat = int(sums.get(b"msat " + name, 0))
+            totals.append(Total(day, _decode(endpoint), cast(What, what.decode()), int(count), msat))
+    return sorted(totals, key=lambda total: (total.endpoint, total.what))
+
+
+def _read_history(payment_hash: bytes, found: dict[bytes, bytes]) -> History:
+    last = int(found.get(b"events", 0))
+    events = []
+    for number in range(max(0, last - HISTORY_EVENTS) + 1, last + 1):
+        at, what = found[b"event:%d" % (number % HISTORY_EVENTS)].decode().split()
+        events.append(Event(float(at), cast(What, what)))
+    return History(
+        payment_hash,
+        found[b"token_id"],
+        _decode(found[b"endpoint"]),
+        int(found[b"msat"]),
+        int(found[b"uses"]) if found[b"uses"] else None,
+        int(found[b"settled"]),
+        tuple(events),
+    )

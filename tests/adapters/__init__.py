@@ -1,0 +1,1 @@
+"""The adapters: one scenario application in every framework, in process and on real servers."""

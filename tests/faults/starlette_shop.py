@@ -1,0 +1,44 @@
+"""The shop in Starlette."""
+
+import anyio
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from l402_middleware import Paywall, paywall_from_settings
+from l402_middleware.starlette import L402Middleware, l402_required
+
+from .log import noted
+
+
+async def _answer(request: Request) -> Response:
+    with noted(request.state.l402.payment_hash) as name:
+        await anyio.sleep(float(request.query_params.get("seconds", "0.01")))
+    return PlainTextResponse(name)
+
+
+@l402_required(price=21)
+async def work(request: Request) -> Response:
+    """One answer, which takes as long as the query says."""
+    return await _answer(request)
+
+
+@l402_required(price=100, uses=20)
+async def bundle(request: Request) -> Response:
+    """Twenty of them."""
+    return await _answer(request)
+
+
+async def free(request: Request) -> Response:
+    """Nothing to pay."""
+    return PlainTextResponse("free")
+
+
+def create(paywall: Paywall | None = None) -> Starlette:
+    """The application."""
+    return Starlette(
+        routes=[Route("/work", work), Route("/bundle", bundle), Route("/free", free)],
+        middleware=[Middleware(L402Middleware, paywall=paywall or paywall_from_settings())],
+    )
