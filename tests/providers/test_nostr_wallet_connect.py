@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from l402_middleware.core.errors import ConfigurationError, ProviderError
@@ -255,8 +256,11 @@ def test_a_silent_wallet_is_a_timeout(wallet: NostrWallet) -> None:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_silent_wallet_keeps_nobody_waiting(wallet: NostrWallet, backend: str) -> None:
-    """Case 98: while a hundred requests wait for a wallet, the loop serves others, and a cancelled one ends at once."""
-    provider = connection(wallet, timeout=1)
+    """Case 98: while a hundred requests wait for a wallet, the loop and its threads serve others.
+
+    A request that is cancelled ends at once.
+    """
+    provider = connection(wallet, timeout=3)
     wallet.answer = lambda request, right: None
     kinds: list[str] = []
     gaps: list[float] = []
@@ -274,6 +278,9 @@ def test_a_silent_wallet_keeps_nobody_waiting(wallet: NostrWallet, backend: str)
         async with anyio.create_task_group() as tasks:
             for _ in range(100):
                 tasks.start_soon(ask)
+            await anyio.sleep(0.5)
+            with anyio.fail_after(1.5):
+                await anyio.to_thread.run_sync(time.monotonic)
             while len(kinds) < 100:
                 before = time.monotonic()
                 await anyio.sleep(0.01)
@@ -283,8 +290,8 @@ def test_a_silent_wallet_keeps_nobody_waiting(wallet: NostrWallet, backend: str)
     started = time.monotonic()
     anyio.run(main, backend=backend)
     assert (set(kinds), len(kinds)) == ({"timeout"}, 100)
-    assert time.monotonic() - started < 5
-    assert max(gaps) < 0.5
+    assert time.monotonic() - started < 9
+    assert max(gaps) < 1
 
 
 def test_a_relay_that_is_down_is_unreachable() -> None:

@@ -118,7 +118,7 @@ class LightningAddress:
         """The members of an answer that is not LUD-06's error, which comes at HTTP 200."""
         answer = yield from self._http.get(url)
         self._check_status(answer)
-        found = members(type(self).__name__, answer)
+        found = members(self.address, answer)
         if str(found.get("status")).upper() == "ERROR":
             raise self._refused()
         return found
@@ -201,10 +201,10 @@ class VerifiableLightningAddress(LightningAddress):
         if answer.status_code == 404:
             return False
         self._check_status(answer)
-        found = members(type(self).__name__, answer)
+        found = members(self.address, answer)
         if str(found.get("status")).upper() == "ERROR":
             return False
-        return settled(type(self).__name__, found.get("settled"))
+        return settled(self.address, found.get("settled"))
 
 
 def _bolt11(address: str, answer: dict[str, Any]) -> str:
