@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from l402_middleware.core.keys import KeyRing, generate_key
-from l402_middleware.providers import LND, CoreLightning, DevNode, Phoenixd, Provider
+from l402_middleware.providers import LND, CoreLightning, DevNode, Failover, Phoenixd, Provider
 from l402_middleware.testing.provider_contract import (
     CreatedAnswer,
     HTTPProviderContract,
@@ -45,6 +45,14 @@ class TestDevNode(ProviderContract):
     @pytest.fixture
     def secrets(self, key: str) -> list[str]:
         return [key]
+
+
+class TestFailover(TestDevNode):
+    @pytest.fixture
+    def provider(self, key: str) -> Provider:
+        node = DevNode()
+        node.use_keys(KeyRing([key]))
+        return Failover(node)
 
 
 class EmulatorContract(HTTPProviderContract):

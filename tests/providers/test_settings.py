@@ -15,6 +15,7 @@ from l402_middleware.providers import (
     LND,
     CoreLightning,
     DevNode,
+    Failover,
     InvoiceRequest,
     LNbits,
     Phoenixd,
@@ -165,6 +166,13 @@ def test_a_certificate_has_to_be_one(tmp_path: Path, name: str) -> None:
         (
             "phoenixd+https://node?password=k&network=testnet",
             Phoenixd("https://node", password="k", network="testnet"),
+        ),
+        (" lnbits+https://node?invoice_key=k\n", LNbits("https://node", "k")),
+        (
+            "lnbits+https://node?invoice_key=k\n  lnd+https://node?macaroon=0201\tphoenixd+http://node?password=p",
+            Failover(
+                LNbits("https://node", "k"), LND("https://node", macaroon="0201"), Phoenixd("http://node", password="p")
+            ),
         ),
     ],
 )

@@ -1,13 +1,13 @@
 """Gets an invoice from the operator's provider, and trusts nothing about it."""
 
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import TypeAlias, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
 
 from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
 from ..core.invoice import Invoice, decode
 from ..flow import Call, Flow, do
-from ..providers.provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
+from ..providers.failover import Failover
+from ..providers.provider import CreatedInvoice, InvoiceRequest, Provider
 
 InvoiceFunction: TypeAlias = Callable[[InvoiceRequest], str | Awaitable[str]]
 
@@ -18,82 +18,110 @@ MAX_EXPIRY = 366 * 24 * 3600
 MAX_MEMO_BYTES = 639
 
 
-class Invoicing:
-    """One provider, or a function that makes invoices, and the connections it needs.
+class FunctionProvider:
+    """A function that makes invoices, as a provider: it is asked for whole sats, and says nothing of its network."""
 
-    A function takes an `InvoiceRequest` and gives a BOLT 11 invoice, at once or awaited. It is asked for whole sats,
-    and says nothing of its network: give that as `network`.
+    granularity_msat = 1000
+
+    def __init__(self, function: InvoiceFunction, network: str) -> None:
+        self.network = network
+        self._function = function
+
+    def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
+        """What the function returns. Raises its own `ProviderError`, and one for anything else that it raises."""
+        try:
+            bolt11 = yield from do(Call[object](self._function, request))
+        except ProviderError:
+            raise
+        except Exception as error:
+            raise ProviderError("bad-answer", f"the provider function raised {type(error).__name__}") from error
+        if not isinstance(bolt11, str):
+            raise ProviderError("bad-answer", f"the provider function returned {type(bolt11).__name__}, not an invoice")
+        return CreatedInvoice(bolt11)
+
+    def close(self) -> None:
+        """Nothing to give up: a function has its own connections."""
+
+    async def aclose(self) -> None:
+        """Nothing to give up."""
+
+
+class Invoicing:
+    """A provider, a function that makes invoices, or a list of them, behind circuit breakers.
+
+    `network` is that of the functions among them; a provider knows its own.
     """
 
-    def __init__(self, provider: Provider | InvoiceFunction, network: str | None, *, verify_settlement: bool) -> None:
-        self._provider: Provider | None = None
-        self._settlement_check: SettlementCheck | None = None
-        self._create: Callable[[InvoiceRequest], Flow[CreatedInvoice]]
-        if not callable(provider):
-            if not hasattr(provider, "create_invoice"):
-                raise ConfigurationError(
-                    f"provider must have create_invoice(), or be a function that makes an invoice, not {provider!r}"
-                )
-            if network is not None:
-                raise ConfigurationError("network is the provider's own setting; give it to the provider")
-            self.network, self.granularity_msat = provider.network, provider.granularity_msat
-            self._provider = provider
-            self._create = provider.create_invoice
-            if hasattr(provider, "is_settled"):
-                self._settlement_check = cast(SettlementCheck, provider)
+    def __init__(
+        self,
+        provider: Provider | InvoiceFunction | Sequence[Provider | InvoiceFunction],
+        network: str | None,
+        *,
+        verify_settlement: bool,
+    ) -> None:
+        given: list[Any] = list(provider) if isinstance(provider, list | tuple) else [provider]
+        if network is not None and not any(callable(each) for each in given):
+            raise ConfigurationError("network is the provider's own setting; give it to the provider")
+        if isinstance(provider, Failover):
+            self._failover = provider
         else:
-            self.network, self.granularity_msat = network or "bitcoin", 1000
-            self._create = partial(self._call, provider)
-        if verify_settlement and self._settlement_check is None:
+            self._failover = Failover(*(_as_provider(each, network) for each in given))
+        self.providers = self._failover.providers
+        self.network, self.granularity_msat = self._failover.network, self._failover.granularity_msat
+        unable = [type(each).__name__ for each in self.providers if not hasattr(each, "is_settled")]
+        if verify_settlement and unable:
             raise ConfigurationError(
-                f"verify_settlement=True needs a provider that can say whether a payment was received; "
-                f"{type(provider).__name__} has no is_settled()"
+                f"verify_settlement=True needs providers that can say whether a payment was received; "
+                f"{', '.join(unable)} has no is_settled()"
             )
 
     def create(self, request: InvoiceRequest, now: float) -> Flow[Invoice]:
         """The invoice that was asked for. Raises `ProviderError` where there is none, or another one came."""
-        created = yield from self._create(request)
-        try:
-            invoice = decode(created.bolt11)
-        except InvalidInvoice as error:
-            raise ProviderError("wrong-invoice", f"the provider's invoice can not be read: {error}") from None
-        if invoice.network != self.network:
-            fault = f"is for {invoice.network}, not for {self.network}"
-        elif invoice.amount != request.amount:
-            fault = f"is over {invoice.amount or 'any amount'}, not over {request.amount}"
-        elif created.payment_hash not in (None, invoice.payment_hash):
-            fault = "has another payment hash than the provider says"
-        elif not now < invoice.expires_at < now + MAX_EXPIRY:
-            fault = "has expired already, or never will; are both clocks right?"
-        else:
-            return invoice
-        raise ProviderError("wrong-invoice", f"the provider's invoice {fault}")
+        return (
+            yield from self._failover.create(request, lambda created: accepted(created, request, self.network, now))
+        )
 
     def is_settled(self, payment_hash: bytes) -> Flow[bool]:
         """Whether the backend has received the payment. Raises `ProviderError` where it can not be asked."""
-        assert self._settlement_check is not None
-        return (yield from self._settlement_check.is_settled(payment_hash))
+        return (yield from self._failover.is_settled(payment_hash))
 
     def close(self) -> None:
         """Close the connections of blocking drivers."""
-        if self._provider is not None:
-            self._provider.close()
+        self._failover.close()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        if self._provider is not None:
-            await self._provider.aclose()
+        await self._failover.aclose()
 
-    def _call(self, function: InvoiceFunction, request: InvoiceRequest) -> Flow[CreatedInvoice]:
-        try:
-            bolt11 = yield from do(Call[object](function, request))
-        except ProviderError:
-            raise
-        except Exception as error:
-            raise ProviderError("rejected", f"the provider function raised {type(error).__name__}") from error
-        if not isinstance(bolt11, str):
-            raise ProviderError("bad-answer", f"the provider function returned {type(bolt11).__name__}, not an invoice")
-        return CreatedInvoice(bolt11)
+
+def accepted(created: CreatedInvoice, request: InvoiceRequest, network: str, now: float) -> Invoice:
+    """What was created, if it is the invoice that was asked for. Raises `ProviderError` where it is another one."""
+    try:
+        invoice = decode(created.bolt11)
+    except InvalidInvoice as error:
+        raise ProviderError("wrong-invoice", f"the provider's invoice can not be read: {error}") from None
+    if invoice.network != network:
+        fault = f"is for {invoice.network}, not for {network}"
+    elif invoice.amount != request.amount:
+        fault = f"is over {invoice.amount or 'any amount'}, not over {request.amount}"
+    elif created.payment_hash not in (None, invoice.payment_hash):
+        fault = "has another payment hash than the provider says"
+    elif not now < invoice.expires_at < now + MAX_EXPIRY:
+        fault = "has expired already, or never will; are both clocks right?"
+    else:
+        return invoice
+    raise ProviderError("wrong-invoice", f"the provider's invoice {fault}")
+
+
+def _as_provider(given: Provider | InvoiceFunction, network: str | None) -> Provider:
+    if callable(given):
+        return FunctionProvider(given, network or "bitcoin")
+    if not hasattr(given, "create_invoice"):
+        raise ConfigurationError(
+            "provider must have create_invoice(), or be a function that makes an invoice, or a list of these, "
+            f"not {type(given).__name__}"
+        )
+    return given
 
 
 def memo_of(text: str) -> str:

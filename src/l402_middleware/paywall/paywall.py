@@ -4,7 +4,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from ..core.binding import endpoint_digest
@@ -39,7 +39,8 @@ class Paywall:
     """What an application charges with: a source of invoices, a ledger, keys, and the rules that all its routes share.
 
     - `provider`: a provider from `l402_middleware.providers`, or a function, plain or async, from an
-      `InvoiceRequest` to a BOLT 11 invoice (whole sats; say its `network` if it is not "bitcoin").
+      `InvoiceRequest` to a BOLT 11 invoice (whole sats; say its `network` if it is not "bitcoin"). A list of these
+      means `Failover`. One alone is behind the same circuit breaker.
     - `ledger`: where uses are counted: a ledger, or a URL such as "sqlite:///l402.db". Required, but with `DevNode`.
     - `secret_keys`: secrets of at least 32 bytes, oldest first; `L402_SECRET_KEYS` where not given, and where that is
       not set either, one that the ledger makes and keeps.
@@ -59,7 +60,7 @@ class Paywall:
 
     def __init__(
         self,
-        provider: Provider | InvoiceFunction,
+        provider: Provider | InvoiceFunction | Sequence[Provider | InvoiceFunction],
         ledger: Ledger | str | None = None,
         *,
         secret_keys: Iterable[str | bytes] | None = None,
@@ -74,8 +75,10 @@ class Paywall:
         unknown_caveats: UnknownCaveats = "skip",
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._invoicing = Invoicing(provider, network, verify_settlement=verify_settlement)
+        self.wallet = next((each for each in self._invoicing.providers if isinstance(each, DevNode)), None)
         if ledger is None:
-            if not isinstance(provider, DevNode):
+            if self.wallet is None:
                 raise ConfigurationError(
                     'Paywall needs a ledger, which counts the uses of each payment: ledger="sqlite:///l402.db" '
                     "serves several workers on one machine, MemoryLedger() a single process"
@@ -94,8 +97,6 @@ class Paywall:
                 raise ConfigurationError(f"{name} must be a number from {least} to {MAX_SETTING}, not {value!r}")
         Caveats(service, unknown_caveats)
         self.ledger = ledger_from_url(ledger) if isinstance(ledger, str) else ledger
-        self.wallet = provider if isinstance(provider, DevNode) else None
-        self._invoicing = Invoicing(provider, network, verify_settlement=verify_settlement)
         self._service = service
         self._unknown_caveats = unknown_caveats
         self._invoice_expiry = invoice_expiry

@@ -2,6 +2,7 @@
 
 from .core_lightning import CoreLightning
 from .devnode import DevNode
+from .failover import Failover
 from .lightning_address import LightningAddress, VerifiableLightningAddress
 from .lnbits import LNbits
 from .lnd import LND
@@ -14,6 +15,7 @@ __all__ = [  # noqa: RUF022 - as sorted() has it, which does not take LND for a 
     "CoreLightning",
     "CreatedInvoice",
     "DevNode",
+    "Failover",
     "InvoiceRequest",
     "LND",
     "LNbits",

@@ -9,6 +9,7 @@ from ..core.errors import ConfigurationError
 from .access import read_secret
 from .core_lightning import CoreLightning
 from .devnode import DevNode
+from .failover import Failover
 from .lightning_address import LightningAddress, VerifiableLightningAddress
 from .lnbits import LNbits
 from .lnd import LND
@@ -54,9 +55,13 @@ def provider_from_url(url: str) -> Provider:
     also with `http` or `https` and with `network`; a wallet's connection string, `nostr+walletconnect://...`, also with
     `network`; `lightning:alice@wallet.example` (or `lightning:lnurl1...`) with `network`, `allow_private_hosts=a,b` and
     `verify=true` for `VerifiableLightningAddress`; a whole `lnurlp://...`. A secret need not stand in the URL: with
-    `_file` after its name it is read from that file, with `_env` from that environment variable. Raises
-    `ConfigurationError`, which never repeats the URL.
+    `_file` after its name it is read from that file, with `_env` from that environment variable. Several URLs, with
+    white space between them, are a `Failover` in that order. Raises `ConfigurationError`, which never repeats the URL.
     """
+    several = url.split()
+    if len(several) > 1:
+        return Failover(*map(provider_from_url, several))
+    url = url.strip()
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,0 +1,165 @@
+"""Several providers in order, each behind a circuit breaker: the first that makes an invoice will do."""
+
+import logging
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, TypeVar, cast
+
+from ..core.errors import ConfigurationError, ProviderError
+from ..core.invoice import Invoice
+from ..flow import Flow
+from .breaker import Attempt, Breaker
+from .provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
+
+# How many invoices' makers are remembered. For one that is forgotten, all providers are asked.
+MAX_REMEMBERED: Final = 10_000
+
+Accepted = TypeVar("Accepted", CreatedInvoice, Invoice)
+
+log = logging.getLogger("l402_middleware")
+
+
+class Failover:
+    """A `Provider` made of others, which are asked for an invoice in order until one makes it.
+
+    One that failed `failures` times in a row is passed over for `pause` seconds. Then one request in `pause` seconds
+    tries it, until it works again. `rejected` does not count, because the request may be to blame; a cancelled attempt
+    does not either.
+
+    An attempt lasts as long as its provider lets it, see each one's `timeout`. Amounts are multiples of what each can
+    express. Settlement is asked of the provider that made the invoice; where this process does not know which, of all.
+    `clock` gives seconds that never go back. Raises `ConfigurationError` for providers on different networks.
+    """
+
+    def __init__(
+        self,
+        *providers: Provider,
+        failures: int = 5,
+        pause: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not providers:
+            raise ConfigurationError("Failover needs at least one provider")
+        for provider in providers:
+            if isinstance(provider, Failover):
+                raise ConfigurationError("a Failover in another one: give the outer one all the providers, in order")
+            if not hasattr(provider, "create_invoice"):
+                raise ConfigurationError(f"Failover takes providers, not {type(provider).__name__}")
+        if len({provider.network for provider in providers}) > 1:
+            networks = ", ".join(f"{_name(provider)} on {provider.network}" for provider in providers)
+            raise ConfigurationError(f"all providers must be on the same network, not {networks}")
+        self.providers: Final = providers
+        self.network: Final = providers[0].network
+        self.granularity_msat: Final = math.lcm(*(provider.granularity_msat for provider in providers))
+        self._pause = pause
+        self._breakers = [Breaker(failures, pause, clock) for _ in providers]
+        self._makers: OrderedDict[bytes, Provider] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Failover({', '.join(map(repr, self.providers))})"
+
+    def __eq__(self, other: object) -> bool:
+        return self.providers == other.providers if isinstance(other, Failover) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.providers)
+
+    def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
+        """The first invoice that a provider makes. Raises `ProviderError` where none does."""
+        return (yield from self.create(request, lambda created: created))
+
+    def create(self, request: InvoiceRequest, accept: Callable[[CreatedInvoice], Accepted]) -> Flow[Accepted]:
+        """What `accept` makes of the first invoice that it takes.
+
+        An invoice for which it raises `ProviderError` is a failure of its provider. Where no provider is left, a
+        `ProviderError` names each of them and the kind of its failure.
+        """
+        faults: list[str] = []
+        error = None
+        for provider, breaker in zip(self.providers, self._breakers, strict=True):
+            attempt = breaker.begin()
+            if attempt is None:
+                faults.append(f"{_name(provider)}: {breaker.fault}, and not asked again yet")
+                continue
+            try:
+                return (yield from self._try(provider, breaker, attempt, request, accept))
+            except ProviderError as failure:
+                error = failure
+                faults.append(f"{_name(provider)}: {failure.kind}")
+        if error is not None and len(self.providers) == 1:
+            raise error
+        kind = error.kind if error is not None else self._breakers[-1].fault
+        raise ProviderError(kind, f"no provider made an invoice ({'; '.join(faults)})")
+
+    def _try(
+        self,
+        provider: Provider,
+        breaker: Breaker,
+        attempt: Attempt,
+        request: InvoiceRequest,
+        accept: Callable[[CreatedInvoice], Accepted],
+    ) -> Flow[Accepted]:
+        try:
+            accepted = accept((yield from provider.create_invoice(request)))
+        except ProviderError as error:
+            # A price that a wallet does not take would otherwise close it to everybody else.
+            if error.kind == "rejected":
+                breaker.abandoned(attempt)
+            elif breaker.failed(attempt, error.kind):
+                log.error("%s fails, and is tried once every %g s from now on: %s", _name(provider), self._pause, error)
+            if len(self.providers) > 1:
+                log.warning("%s made no invoice (%s): %s", _name(provider), error.kind, error)
+            raise
+        except BaseException:
+            breaker.abandoned(attempt)
+            raise
+        breaker.succeeded(attempt)
+        self._remember(accepted.payment_hash, provider)
+        return accepted
+
+    def is_settled(self, payment_hash: bytes) -> Flow[bool]:
+        """Whether the provider that made the invoice has received the payment; where that is unknown, whether any has.
+
+        Open breakers do not matter here: whoever asks has paid. Raises `ProviderError` where that provider can not be
+        asked; where all are, if none says yes and one can not be asked.
+        """
+        with self._lock:
+            maker = self._makers.get(payment_hash)
+        error = None
+        for provider in self.providers if maker is None else (maker,):
+            try:
+                if not hasattr(provider, "is_settled"):
+                    raise ProviderError("rejected", f"{_name(provider)} can not say whether a payment was received")
+                if (yield from cast(SettlementCheck, provider).is_settled(payment_hash)):
+                    return True
+            except ProviderError as failure:
+                error = failure
+        if error is not None:
+            raise error
+        return False
+
+    def close(self) -> None:
+        """Close every provider's connections of blocking drivers."""
+        for provider in self.providers:
+            provider.close()
+
+    async def aclose(self) -> None:
+        """Close every provider's connections of the running event loop."""
+        for provider in self.providers:
+            await provider.aclose()
+
+    def _remember(self, payment_hash: bytes | None, maker: Provider) -> None:
+        if payment_hash is None or len(self.providers) == 1:
+            return
+        with self._lock:
+            self._makers[payment_hash] = maker
+            if len(self._makers) > MAX_REMEMBERED:
+                self._makers.popitem(last=False)
+
+
+def _name(provider: Provider) -> str:
+    return type(provider).__name__

@@ -1,0 +1,141 @@
+"""A node that takes every connection and answers none, under a flood of unpaid requests."""
+
+import logging
+import socket
+import threading
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import anyio
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from l402_middleware import Paywall
+from l402_middleware.ledgers import MemoryLedger
+from l402_middleware.providers import DevNode, Failover, LNbits, Provider
+from l402_middleware.providers.transport import MAX_REQUESTS
+from l402_middleware.starlette import L402Middleware, l402_required
+from tests.paywall.shop import KEY
+
+TIMEOUT = 1.0
+PAUSE = 1.0
+PER_SECOND = 200
+SECONDS = 8
+
+
+class HangingNode:
+    """A server on this machine that reads requests and never answers; `requests` is how many came."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.requests = 0
+        self._listener = listener
+
+    def serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._read, args=(connection,), daemon=True).start()
+
+    def _read(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            while piece := connection.recv(65536):
+                self.requests += piece.count(b"POST ")
+
+
+@contextmanager
+def hanging() -> Iterator[HangingNode]:
+    """The node, for a while."""
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+        node = HangingNode(listener)
+        server = threading.Thread(target=node.serve)
+        server.start()
+        try:
+            yield node
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            server.join()
+
+
+@l402_required(price=21, uses=None)
+async def sold(request: Request) -> PlainTextResponse:
+    """A pass."""
+    return PlainTextResponse("goods")
+
+
+def shop(provider: Provider) -> Starlette:
+    """The same shop, with its keys, over any provider."""
+    paywall = Paywall(provider, MemoryLedger(), secret_keys=[KEY])
+    return Starlette(routes=[Route("/", sold)], middleware=[Middleware(L402Middleware, paywall=paywall)])
+
+
+def client_of(app: Starlette) -> httpx2.AsyncClient:
+    """A client in the same process."""
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://shop.example")
+
+
+async def bought() -> str:
+    """A pass, sold while there was a node."""
+    node = DevNode()
+    async with client_of(shop(node)) as client:
+        quoted = (await client.get("/")).json()
+    return f"L402 {quoted['macaroon']}:{node.pay(quoted['invoice']).hex()}"
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_a_flood_of_unpaid_requests_while_the_node_hangs(caplog: pytest.LogCaptureFixture) -> None:
+    """Case 98: paid requests go on, unpaid ones get their 503 in time, and the node gets few of them.
+
+    Those that come before the first failures are known wait for the node; the others are answered at once.
+    """
+    # Or pytest would keep a record of each refusal.
+    caplog.set_level(logging.CRITICAL)
+    caplog.clear()
+    headers = {"Authorization": await bought()}
+    statuses: Counter[tuple[str, int]] = Counter()
+    early, late, paid = [0.0], [0.0], [0.0]
+    sizes: list[int] = []
+    with hanging() as node:
+        wallet = LNbits(node.url, invoice_key="key", network="regtest", timeout=TIMEOUT)
+        async with client_of(shop(Failover(wallet, pause=PAUSE))) as client, anyio.create_task_group() as tasks:
+            started = time.monotonic()
+
+            async def ask(kind: str, headers: dict[str, str]) -> None:
+                begun = time.monotonic()
+                answer = await client.get("/", headers=headers)
+                statuses[kind, answer.status_code] += 1
+                took = time.monotonic() - begun
+                if kind == "paid":
+                    paid.append(took)
+                else:
+                    # By then the first failures are known.
+                    (early if begun < started + 2 * TIMEOUT else late).append(took)
+
+            tracemalloc.start()
+            for number in range(PER_SECOND * SECONDS):
+                tasks.start_soon(ask, "unpaid", {})
+                if number % 10 == 0:
+                    tasks.start_soon(ask, "paid", headers)
+                if number % PER_SECOND == 0:
+                    sizes.append(tracemalloc.get_traced_memory()[0])
+                await anyio.sleep(max(0.0, started + number / PER_SECOND - time.monotonic()))
+        await wallet.aclose()
+        tracemalloc.stop()
+    assert statuses == {("unpaid", 503): PER_SECOND * SECONDS, ("paid", 200): PER_SECOND * SECONDS // 10}
+    # A wait for a turn and one for the answer, and what a busy machine adds.
+    assert max(early) < 2 * TIMEOUT + 3
+    # All but the probes.
+    assert sum(took > TIMEOUT / 2 for took in late) <= SECONDS / PAUSE
+    assert max(paid) < 3
+    # Two rounds of turns, and a probe in each pause.
+    assert 0 < node.requests <= 2 * MAX_REQUESTS + SECONDS / PAUSE
+    assert sizes[-1] < sizes[3] + 1_000_000
