@@ -17,6 +17,7 @@ from l402_middleware.core.errors import (
     L402Error,
     LedgerError,
     ProviderError,
+    RateError,
     Refusal,
 )
 
@@ -28,6 +29,7 @@ EXAMPLES: list[L402Error] = [
     InvalidInvoice("b"),
     ProviderError("timeout", "c"),
     LedgerError("d"),
+    RateError("e"),
 ]
 
 

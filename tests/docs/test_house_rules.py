@@ -20,6 +20,7 @@ LAYERS = (
     ("core", "flow"),
     ("inspection",),
     ("providers", "ledgers"),
+    ("rates",),
     ("paywall",),
     ("asgi", "wsgi"),
     ("starlette", "flask"),
@@ -98,7 +99,7 @@ def test_the_reference_names_everything_public() -> None:
     """reference.md has each name of each public module's `__all__`."""
     text = (DOCS / "reference.md").read_text()
     described = set(re.findall(r"^\.\. auto\w+:: (?:[\w.]+\.)?(\w+)$", text, re.MULTILINE))
-    for module in ("", ".starlette", ".flask", ".providers", ".ledgers"):
+    for module in ("", ".starlette", ".flask", ".providers", ".ledgers", ".rates"):
         assert set(import_module(f"l402_middleware{module}").__all__) <= described
 
 

@@ -14,6 +14,7 @@ from .markdown import DOCS, PAGES, README, fenced
 # What to buy from each application of a page, in their order.
 SOLD = {
     README: [["/forecast"], ["/forecast"], ["/forecast/oslo?days=2"]],
+    DOCS / "fiat.md": [["/forecast", "/long?days=2"]],
     DOCS / "quickstart.md": [
         ["/forecast"],
         ["/forecast", "/forecast?days=2"],

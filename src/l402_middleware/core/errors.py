@@ -6,6 +6,7 @@
     ├── Refusal              a price function's own "no" to a request; becomes that status, before any invoice
     ├── InvalidInvoice       a string that is not a well-formed BOLT 11 invoice
     ├── ProviderError        the Lightning backend failed or answered wrongly; becomes a 503
+    ├── RateError            no exchange rate that can be trusted, for a fiat price; becomes a 503
     └── LedgerError          the ledger failed or can not be reached; becomes a 503
 
 No message carries a secret: no key, preimage, macaroon, credential or backend answer.
@@ -99,6 +100,10 @@ class ProviderError(L402Error):
     def __init__(self, kind: ProviderFault, message: str) -> None:
         self.kind = kind
         super().__init__(message)
+
+
+class RateError(L402Error):
+    """There is no exchange rate that can be trusted, so a fiat price can not be said; the message names the sources."""
 
 
 class LedgerError(L402Error):

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias, TypedDict
 
 from ..core.errors import ConfigurationError
+from ..core.fiat import Fiat
 from ..core.money import Msat, sats
 from .request import RequestView
 
-Amount: TypeAlias = int | Msat
+Amount: TypeAlias = int | Msat | Fiat
 PriceFunction: TypeAlias = Callable[[RequestView], Amount | Awaitable[Amount]]
 Price: TypeAlias = Amount | PriceFunction
 Bind: TypeAlias = Literal["endpoint", "request"]
@@ -39,8 +40,8 @@ class Conditions(TypedDict, total=False):
 class Offer:
     """A price and its conditions; raises `ConfigurationError` for any that can not be kept.
 
-    - `price`: sats as an int, an amount from `sats()` or `msats()`, or a function of the request, plain
-      or async, that returns either, or raises `Refusal` for a request that can not succeed.
+    - `price`: sats as an int, an amount from `sats()`, `msats()`, `usd()` or `fiat()`, or a function of the request,
+      plain or async, that returns one of these, or raises `Refusal` for a request that can not succeed.
     - `uses`: how many deliveries one payment buys; None is a pass, good for any number while it is valid.
     - `valid_for`: seconds a credential stays valid after its invoice can no longer be paid.
     - `bind`: "endpoint", or "request" for exactly the quoted method, path, query and body. A computed price is
@@ -63,7 +64,7 @@ class Offer:
         memo: str | None = None,
         max_body: int = DEFAULT_MAX_BODY,
     ) -> None:
-        self.price: Msat | PriceFunction = price if callable(price) else as_amount(price)
+        self.price: Msat | Fiat | PriceFunction = price if callable(price) else as_amount(price)
         if uses is not None and (type(uses) is not int or not 1 <= uses <= MAX_USES):
             raise ConfigurationError(
                 f"uses must be a whole number from 1 to {MAX_USES}, or None for a pass, not {uses!r}"
@@ -88,10 +89,10 @@ class Offer:
         self.max_body = max_body
 
 
-def as_amount(price: object) -> Msat:
+def as_amount(price: object) -> Msat | Fiat:
     """A price as an amount: an int is sats. Raises `ConfigurationError` for anything else, or out of range."""
-    if isinstance(price, Msat):
+    if isinstance(price, Msat | Fiat):
         return price
     if type(price) is int:
         return sats(price)
-    raise ConfigurationError(f"a price must be whole sats, sats() or msats(), not {price!r}")
+    raise ConfigurationError(f"a price must be whole sats, sats(), msats(), usd() or fiat(), not {price!r}")

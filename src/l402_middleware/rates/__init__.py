@@ -1,0 +1,6 @@
+"""Where exchange rates come from: one class per public source, and `Rates`, which asks several and trusts none."""
+
+from .rates import RateFunction, Rates
+from .sources import Bitstamp, Coinbase, Kraken, LNbitsRate, RateSource
+
+__all__ = ["Bitstamp", "Coinbase", "Kraken", "LNbitsRate", "RateFunction", "RateSource", "Rates"]
