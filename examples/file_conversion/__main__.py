@@ -7,8 +7,10 @@ import sys
 import uvicorn
 
 from l402_middleware import L402Error
+from l402_middleware.flow import drive
 
 from .app import create_app
+from .shop import paywall_from_environment
 
 HOST = "127.0.0.1"
 
@@ -21,7 +23,9 @@ def main() -> None:
         sys.exit(f"file_conversion: WORKERS={workers} need a ledger that they share; L402_LEDGER=memory: is not one")
     try:
         # Made here even where the workers make their own: uvicorn would start one that fails again, for ever.
-        app = create_app()
+        paywall = paywall_from_environment()
+        drive(paywall.check())
+        app = create_app(paywall=paywall)
     except (L402Error, OSError, ValueError) as error:
         sys.exit(f"file_conversion: {error}")
     try:

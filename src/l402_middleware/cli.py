@@ -9,10 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
 from typing import Final, get_args
 
 from .core.errors import ConfigurationError, LedgerError
 from .core.keys import generate_key
+from .doctor import Finding, examine
 from .inspection import Parts, inspect, utc
 from .ledgers import MemoryLedger, SQLiteLedger, ledger_from_url
 from .ledgers.ledger import Ledger, What, day_of
@@ -66,6 +69,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspecting.set_defaults(run=_inspect)
 
+    about = "try the configured provider, ledger and keys, and say what is wrong and how to mend it"
+    doctor = commands.add_parser(
+        "doctor",
+        parents=[as_json],
+        help=about,
+        description=f"{about.capitalize()}. Reads the settings of the application from the environment; run it as the "
+        "user, and in the folder, that the application has. Makes one invoice, which stays in the wallet until it "
+        "expires. Prints no secret.",
+    )
+    doctor.add_argument("--env-file", metavar="PATH", help="a file of lines NAME=VALUE, set before anything is tried")
+    doctor.add_argument("--no-invoice", action="store_true", help="make no invoice, and so ask the provider nothing")
+    doctor.add_argument("--amount", type=_small, default=1, metavar="SATS", help="of the invoice (1)")
+    doctor.add_argument("--timeout", type=_small, default=30, metavar="SECONDS", help="for each check (30)")
+    doctor.set_defaults(run=_doctor)
+
     about = "look into a ledger, and revoke tokens"
     ledger = commands.add_parser("ledger", help=about, description=f"{about.capitalize()}.")
     actions = ledger.add_subparsers(required=True, metavar="ACTION")
@@ -96,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
 def _days(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,4}", text):
         raise argparse.ArgumentTypeError("give a number of days from 1 to 99999")
+    return int(text)
+
+
+def _small(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,5}", text):
+        raise argparse.ArgumentTypeError("give a whole number from 1 to 999999")
     return int(text)
 
 
@@ -139,6 +163,49 @@ def _lines(parts: Parts, indent: str = "") -> Iterable[str]:
         elif value is not None:
             shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else _printable(str(value))
             yield f"{indent}{name:{width}}  {shown}".rstrip()
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    if options.env_file is not None:
+        os.environ.update(_variables(options.env_file))
+    findings = []
+    for finding in examine(
+        os.environ, make_invoice=not options.no_invoice, amount=options.amount, seconds=options.timeout
+    ):
+        findings.append(finding)
+        if not options.json:
+            _say(_diagnosis(finding))
+            sys.stdout.flush()
+    failed = sum(finding.status == "failed" for finding in findings)
+    if options.json:
+        _say_json({"ok": not failed, "findings": [asdict(finding) for finding in findings]})
+    if failed:
+        raise _Failure(f"{failed} of {len(findings)} findings are failures")
+
+
+def _diagnosis(finding: Finding) -> Iterable[str]:
+    yield f"{finding.status:8} {finding.check:9} {_printable(finding.found)}"
+    if finding.remedy:
+        yield f"{'':18} mend it: {_printable(finding.remedy)}"
+
+
+def _variables(path: str) -> dict[str, str]:
+    """What a file of `NAME=VALUE` lines sets, as for systemd and Docker; a whole value may stand in quotes."""
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--env-file can not be read: {type(error).__name__}") from None
+    found = {}
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if not line or line.startswith("#"):
+            continue
+        # Neither line nor name is repeated: it may be a secret that went astray.
+        setting = re.fullmatch(r"""(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(?:"([^"\0]*)"|'([^'\0]*)'|([^\0]*))""", line)
+        if setting is None:
+            raise ConfigurationError(f"--env-file: line {number} is not of the form NAME=VALUE")
+        name, *values = setting.groups()
+        found[name] = next(value for value in values if value is not None)
+    return found
 
 
 def _totals(options: argparse.Namespace) -> None:

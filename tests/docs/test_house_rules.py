@@ -22,7 +22,7 @@ LAYERS = (
     ("providers", "ledgers"),
     ("rates",),
     ("paywall",),
-    ("asgi", "wsgi"),
+    ("asgi", "wsgi", "doctor"),
     ("starlette", "flask"),
     ("__init__", "cli", "testing"),
 )

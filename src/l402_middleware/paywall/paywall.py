@@ -207,6 +207,14 @@ class Paywall:
         if self.wallet is not None:
             self.wallet.use_keys(keys)
 
+    def check(self) -> Flow[None]:
+        """Open the ledger, and have keys: for an application that must not start without, `drive(paywall.check())`.
+
+        Raises `LedgerError` or `ConfigurationError`, which say what to change.
+        """
+        yield from self._ready()
+        yield from do(self.ledger.revoked())
+
     def revoke(self, token_id: bytes) -> Flow[None]:
         """Refuse the token with that id (32 bytes) from now on: a pass within 5 seconds, any other at once.
 

@@ -1,7 +1,7 @@
 """A paywall from settings: a mapping such as `os.environ` or Flask's `app.config`."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..core.errors import ConfigurationError
@@ -29,6 +29,9 @@ _SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("L402_UNKNOWN_CAVEATS", "unknown_caveats", str),
 )
 
+NAMES = frozenset({"L402_PROVIDER", "L402_SECRET_KEYS", "L402_SECRET_KEYS_FILE", *(name for name, _, _ in _SETTINGS)})
+"""Every setting there is."""
+
 
 def paywall_from_settings(settings: Mapping[str, Any] | None = None) -> Paywall:
     """The paywall that `settings` describe; by default, the environment's.
@@ -44,14 +47,29 @@ def paywall_from_settings(settings: Mapping[str, Any] | None = None) -> Paywall:
             "no paywall was given, and L402_PROVIDER is not set: pass Paywall(...), or set "
             "L402_PROVIDER (such as lnbits+https://HOST?invoice_key_file=PATH) and L402_LEDGER (sqlite:///l402.db)"
         )
-    arguments: dict[str, Any] = {}
+    arguments = rules_from(settings)
+    return Paywall(
+        provider_from_url(provider) if isinstance(provider, str) else provider,
+        secret_keys=keys_from(settings),
+        **arguments,
+    )
+
+
+def rules_from(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `Paywall` beside provider and keys. Raises `ConfigurationError` for one that can not be read."""
+    arguments = {}
     for name, parameter, read in _SETTINGS:
         if settings.get(name) not in (None, ""):
             try:
                 arguments[parameter] = read(settings[name])
             except (TypeError, ValueError):
                 raise ConfigurationError(f"{name} is {settings[name]!r}, which can not be read") from None
-    keys = settings.get("L402_SECRET_KEYS")
+    return arguments
+
+
+def keys_from(settings: Mapping[str, Any]) -> Iterable[str | bytes] | None:
+    """The secrets, oldest first, or None where none are set. Raises `ConfigurationError` for a file without any."""
+    keys: str | Iterable[str | bytes] | None = settings.get("L402_SECRET_KEYS")
     path = settings.get("L402_SECRET_KEYS_FILE")
     if path:
         try:
@@ -61,6 +79,6 @@ def paywall_from_settings(settings: Mapping[str, Any] | None = None) -> Paywall:
             raise ConfigurationError(f"L402_SECRET_KEYS_FILE can not be read: {error}") from None
         if not keys:
             raise ConfigurationError(f"L402_SECRET_KEYS_FILE={path} is empty; `l402 keygen` makes a key")
-    if keys:
-        arguments["secret_keys"] = [part.strip() for part in keys.split(",")] if isinstance(keys, str) else keys
-    return Paywall(provider_from_url(provider) if isinstance(provider, str) else provider, **arguments)
+    if not keys:
+        return None
+    return [part.strip() for part in keys.split(",")] if isinstance(keys, str) else keys
