@@ -11,13 +11,15 @@ from ..core.binding import endpoint_digest
 from ..core.caveats import Caveats, Terms, UnknownCaveats
 from ..core.challenge import Challenge, problem
 from ..core.credential import Issuer
-from ..core.errors import BadCredential, ConfigurationError, LedgerError, ProviderError, Refusal
+from ..core.errors import BadCredential, ConfigurationError, LedgerError, ProviderError, RateError, Refusal
+from ..core.fiat import Fiat
 from ..core.keys import KeyRing, generate_key
 from ..flow import Call, Flow, adrive, do, drive
 from ..ledgers import MemoryLedger, ledger_from_url
 from ..ledgers.ledger import Ledger
 from ..providers.devnode import WALLET_PATH, DevNode
 from ..providers.provider import InvoiceRequest, Provider
+from ..rates import Rates
 from .delivery import Delivery, Replay
 from .invoicing import InvoiceFunction, Invoicing, memo_of
 from .offer import Offer, as_amount
@@ -53,6 +55,7 @@ class Paywall:
       known earlier than that.
     - `invalid_credential_status`: 402, which every client recovers from, or 401, the letter of the specification.
     - `unknown_caveats`: "skip" (the specification) or "reject" those outside our own namespace.
+    - `rates`: where exchange rates for fiat prices come from; public sources, which are asked for a fiat price only.
 
     Raises `ConfigurationError` for a setting that can not work. One paywall serves any number of threads, event
     loops and forked workers.
@@ -73,6 +76,7 @@ class Paywall:
         verify_settlement: bool = False,
         invalid_credential_status: Literal[401, 402] = 402,
         unknown_caveats: UnknownCaveats = "skip",
+        rates: Rates | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._invoicing = Invoicing(provider, network, verify_settlement=verify_settlement)
@@ -101,6 +105,7 @@ class Paywall:
         self._unknown_caveats = unknown_caveats
         self._invoice_expiry = invoice_expiry
         self._invalid_credential_status = invalid_credential_status
+        self._rates = Rates(clock=clock) if rates is None else rates
         self._clock = clock
         self._tallies = Tallies(self.ledger)
         self._redemption = Redemption(
@@ -136,6 +141,9 @@ class Paywall:
         except ProviderError as error:
             log.error("no invoice, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable("invoice-unavailable", "No invoice can be made at the moment; nothing was charged.")
+        except RateError as error:
+            log.error("no rate, so 503 for %s: %s", request.endpoint_name, error)
+            return _unavailable("rate-unavailable", "The price can not be said in sats at the moment; try again.")
         except LedgerError as error:
             log.error("no ledger, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable(
@@ -175,6 +183,8 @@ class Paywall:
         price = offer.price
         if callable(price):
             price = as_amount((yield from do(Call(price, request))))
+        if isinstance(price, Fiat):
+            price = yield from self._rates.convert(price)
         amount = price.rounded_up(self._invoicing.granularity_msat)
         memo = memo_of(offer.memo or f"{self._service}: {request.endpoint_name}")
         invoice = yield from self._invoicing.create(InvoiceRequest(amount, memo, self._invoice_expiry), self._clock())
@@ -241,12 +251,14 @@ class Paywall:
         """Give up the ledger's files and the blocking connections. Using the paywall again opens them again."""
         drive(self._tallies.flush())
         self._invoicing.close()
+        self._rates.close()
         self.ledger.close()
 
     async def aclose(self) -> None:
         """`close`, and the connections of the running event loop too."""
         await adrive(self._tallies.flush())
         await self._invoicing.aclose()
+        await self._rates.aclose()
         self.close()
 
 
