@@ -7,9 +7,9 @@ import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,6 +17,7 @@ from l402_middleware.core.keys import generate_key
 from l402_middleware.ledgers import SQLiteLedger
 from l402_middleware.ledgers.ledger import Total, day_of
 
+from .ledgers.postgres_server import PASSWORD, QUOTED, PostgresServer, programs
 from .providers.emulators import Emulator, Node, running
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "l402"
@@ -157,6 +158,15 @@ def test_the_amount(tmp_path: Path, lnbits: Node) -> None:
     assert [kept.msat for kept in lnbits.invoices.values()] == [21_000]
 
 
+def test_several_wallets(tmp_path: Path, lnbits: Node) -> None:
+    """Each wallet of several is tried for itself, and the first one's failure does not stop the second."""
+    several = f"{url_of(lnbits, '0' * 32)} {url_of(lnbits)}"
+    status, output = doctor(tmp_path, **healthy(lnbits) | {"L402_PROVIDER": several})
+    assert status == 1
+    assert [line.split()[0] for line in lines(output, "provider")] == ["failed", "ok", "ok"]
+    assert lines(output, "start")[0].startswith("ok ")
+
+
 def test_an_env_file(tmp_path: Path, lnbits: Node) -> None:
     """Settings can come from the file that the service reads too; a line that is none is named by its number."""
     file = tmp_path / "shop.env"
@@ -194,6 +204,7 @@ def test_called_wrongly(tmp_path: Path, arguments: list[str]) -> None:
         ({"L402_LEDGER": ""}, "ledger", ["failed", "L402_LEDGER is not set"]),
         ({"L402_LEDGER": "memory:"}, "ledger", ["warning", "MemoryLedger", "sqlite:///"]),
         ({"L402_LEDGER": "mysql://me:hunter2@db/l402"}, "ledger", ["failed", "ledger URL mysql:"]),
+        ({"L402_LEDGER": "redis://:hunter2@127.0.0.1:1/0"}, "ledger", ["failed", "127.0.0.1:1", "can not be reached"]),
         ({"L402_LEDGER": "sqlite:///nowhere/l402.db"}, "ledger", ["failed", "nowhere", "make that folder"]),
         ({"L402_LEDGER": "sqlite:////dev/null/l402.db"}, "ledger", ["failed", "/dev/null", "Not a directory"]),
         ({"L402_LEDGER": "sqlite:///garbage"}, "ledger", ["failed", "not an intact SQLite database"]),
@@ -256,6 +267,31 @@ def test_a_wallet_that_is_named_wrongly(tmp_path: Path, lnbits: Node, key: str, 
     assert status == 1
     (line,) = lines(output, "provider")
     assert all(word in line for word in ["failed", *words])
+
+
+@pytest.mark.slow
+def test_a_postgresql(tmp_path: Path, lnbits: Node, skip_or_fail: Callable[[str], NoReturn]) -> None:
+    """A database is tried and its totals stay; with a wrong password, neither that nor the right one is shown."""
+    folder = programs()
+    if folder is None:
+        skip_or_fail("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    server = PostgresServer(folder)
+    try:
+        server.start()
+        url = server.database()
+        status, output = doctor(tmp_path, **healthy(lnbits) | {"L402_LEDGER": url})
+        assert status == 0
+        assert f"PostgresLedger postgresql://127.0.0.1:{server.port} can be read" in lines(output, "ledger")[0]
+        assert server.sql(url, "SELECT count(*) FROM l402.payments") == [(1,)]
+        for table in ("totals", "events"):
+            assert server.sql(url, "SELECT count(*) FROM l402.{}", table) == [(0,)]
+        wrong = url.replace(QUOTED, "hunter2")
+        status, refused = doctor(tmp_path, **healthy(lnbits) | {"L402_LEDGER": wrong})
+    finally:
+        server.remove()
+    assert status == 1
+    assert lines(refused, "ledger")[0].startswith("failed")
+    assert all(password not in output + refused for password in (PASSWORD, QUOTED))
 
 
 @pytest.mark.parametrize(("off", "words"), [(120, "1(19|20) s ahead of"), (-120, "1(19|20) s behind")])

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from secrets import token_bytes
 from typing import Final, Literal, TypeAlias, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl
 
 from .core.errors import ConfigurationError, LedgerError, ProviderError, ProviderFault
 from .core.keys import KeyRing, generate_key
@@ -28,6 +28,7 @@ from .ledgers.ledger import Claim, Held, Ledger, day_of
 from .paywall.invoicing import Invoicing
 from .paywall.settings import NAMES, keys_from, paywall_from_settings, rules_from
 from .providers import DevNode, InvoiceRequest, Provider, SettlementCheck, provider_from_url
+from .redaction import Redaction, place, provider_urls
 
 Status: TypeAlias = Literal["ok", "warning", "failed"]
 
@@ -67,20 +68,20 @@ def examine(
     `amount` sats, and stays unpaid in its wallet; without `make_invoice` none is made.
     """
     examination = _Examination(settings, make_invoice, amount)
-    secrets = sorted(filter(None, _secrets(settings)), key=len, reverse=True)
+    hide = Redaction(settings).hide
     failures = set()
     checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("settings", examination.settings_can_be_read),
         ("ledger", examination.ledger_can_be_used),
         ("keys", examination.keys_are_good),
-        *(("provider", partial(examination.provider_makes_an_invoice, url)) for url in _provider_urls(settings)),
+        *(("provider", partial(examination.provider_makes_an_invoice, url)) for url in provider_urls(settings)),
         ("start", examination.paywall_starts),
     ]
     for name, check in checks:
         for finding in _within(seconds, name, check):
             # The start fails as what was tried before it did.
             if finding.found not in failures:
-                yield replace(finding, found=_hide(finding.found, secrets), remedy=_hide(finding.remedy, secrets))
+                yield replace(finding, found=hide(finding.found), remedy=hide(finding.remedy))
             if finding.status == "failed":
                 failures.add(finding.found)
 
@@ -142,7 +143,7 @@ class _Examination:
     def ledger_can_be_used(self) -> Iterator[Finding]:
         """The ledger opens, and a use can be held there."""
         url = self._settings.get("L402_LEDGER")
-        if not url and _provider_urls(self._settings) != ["dev:"]:
+        if not url and provider_urls(self._settings) != ["dev:"]:
             raise ConfigurationError("L402_LEDGER is not set; name a ledger, such as sqlite:///l402.db")
         ledger = ledger_from_url(url or "memory:")
         self._ledger = ledger
@@ -161,13 +162,13 @@ class _Examination:
                 return
             yield from _private("ledger", path)
             yield from _own(path)
-        place = ledger.path if isinstance(ledger, SQLiteLedger) else _place(url or "")
+        where = ledger.path if isinstance(ledger, SQLiteLedger) else place(url or "")
         with closing(ledger):
             _try(ledger)
         yield Finding(
             "ledger",
             "ok",
-            f"{type(ledger).__name__} {place} can be read and written: "
+            f"{type(ledger).__name__} {where} can be read and written: "
             "a made-up payment was held, which no total counts and which is forgotten in an hour",
         )
 
@@ -214,7 +215,7 @@ class _Examination:
         if not url:
             paywall_from_settings(self._settings)
         provider = provider_from_url(url)
-        name = f"{type(provider).__name__} {_place(url)}"
+        name = f"{type(provider).__name__} {place(url)}"
         if isinstance(provider, DevNode):
             provider.use_keys(KeyRing([generate_key()]))
             yield Finding(
@@ -339,59 +340,7 @@ def _clock(created_at: int, asked_at: float, answered_at: float) -> Finding:
     return Finding("clock", "ok", f"the wallet's clock and this machine's agree within {CLOCK_SECONDS} s")
 
 
-def _provider_urls(settings: Mapping[str, str]) -> list[str]:
-    """One or several; one that is empty where none is set."""
-    return settings.get("L402_PROVIDER", "").split() or [""]
-
-
-def _place(url: str) -> str:
-    """Of a URL only what never is a secret: its scheme, host and port."""
-    try:
-        parts = urlsplit(url)
-        port = "" if parts.port is None else f":{parts.port}"
-    except ValueError:
-        return "(its URL can not be read)"
-    return f"{parts.scheme}://{parts.hostname}{port}" if parts.hostname else f"{parts.scheme}:"
-
-
-# What a provider's URL may say openly; any other value in its query is somebody's secret.
-_OPEN: Final = frozenset({"network", "tls_cert", "route_hints", "verify", "allow_private_hosts", "relay"})
-
-
-def _secrets(settings: Mapping[str, str]) -> Iterator[str]:
-    """What no message may repeat. A secret may also stand where its name, or the path to it, should."""
-    for part in settings.get("L402_SECRET_KEYS", "").split(","):
-        yield part.strip()
-    path = settings.get("L402_SECRET_KEYS_FILE", "")
-    if _looks_secret(path):
-        yield path
-    for url in (*_provider_urls(settings), settings.get("L402_LEDGER", "")):
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            yield url
-            continue
-        if parts.password:
-            yield from (parts.password, unquote(parts.password))
-        for key, value in parse_qsl(parts.query, keep_blank_values=True):
-            refers = key.endswith(("_file", "_env"))
-            if key not in _OPEN and (not refers or _looks_secret(value)):
-                yield value
-            if _looks_secret(key):
-                yield key
-
-
-def _looks_secret(text: str) -> bool:
-    return len(text) >= 16 and not set(text) & {"/", "."} and any(character.isdigit() for character in text)
-
-
-def _hide(text: str, secrets: Iterable[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "(hidden)")
-    return text
-
-
 def _variables_named_in(settings: Mapping[str, str]) -> set[str]:
     """The variables that the providers' URLs take their secrets from."""
-    queries = (url.partition("?")[2] for url in _provider_urls(settings))
+    queries = (url.partition("?")[2] for url in provider_urls(settings))
     return {value for query in queries for key, value in parse_qsl(query) if key.endswith("_env")}
