@@ -114,6 +114,10 @@ def test_the_next_one_is_asked(fault: ProviderFault, run: Callable[[Flow[Any]], 
     for _ in range(3):
         run(invoicing.create(REQUEST, time.time()))
     assert (first.asked, second.asked) == (11 if fault == "rejected" else 8, 8)
+    first.fault = "timeout"
+    for _ in range(8):
+        run(invoicing.create(REQUEST, time.time()))
+    assert (first.asked, second.asked) == (16 if fault == "rejected" else 13, 16)
 
 
 @pytest.mark.parametrize("fault", COUNTED)
