@@ -10,6 +10,7 @@ import pytest
 
 from l402_middleware import ConfigurationError, Fiat, Offer, Paywall, Rates, RequestView, fiat, usd
 from l402_middleware.core.errors import RateError
+from l402_middleware.flow import Flow
 from l402_middleware.paywall.paywall import Decision
 from l402_middleware.providers import InvoiceRequest
 
@@ -136,3 +137,27 @@ def test_a_bare_number_is_no_fiat_price(price: Any) -> None:
     """A currency is always named; what is meant otherwise can not be known."""
     with pytest.raises(ConfigurationError, match=r"usd\(\) or fiat\(\)"):
         Offer(price)
+
+
+@pytest.mark.parametrize("backend", ["drive", "asyncio", "trio"])
+def test_closing_the_paywall_closes_its_sources(backend: str) -> None:
+    """Whoever closes a paywall has closed every connection: those to the sources of rates too."""
+    closed: list[str] = []
+
+    class Source:
+        def rate(self, currency: str) -> Flow[Decimal]:
+            raise AssertionError("nobody asked for a rate")
+
+        def close(self) -> None:
+            closed.append("blocking")
+
+        async def aclose(self) -> None:
+            closed.append("awaiting")
+
+    paywall = Shop({"rates": Rates([Source()])}).paywall
+    if backend == "drive":
+        paywall.close()
+        assert closed == ["blocking"]
+    else:
+        anyio.run(paywall.aclose, backend=backend)
+        assert closed == ["awaiting", "blocking"]

@@ -19,13 +19,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from l402_middleware import ConfigurationError, Msat, Offer, Paywall, ProviderError, RequestView, msats, sats
+from l402_middleware import ConfigurationError, Msat, Offer, Paywall, ProviderError, RateError, RequestView, msats, sats
 from l402_middleware.core.invoice import Invoice, decode
 from l402_middleware.flow import Flow, adrive, drive
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.invoicing import Invoicing
 from l402_middleware.paywall.response import Response
 from l402_middleware.providers import InvoiceRequest, LNbits
+from l402_middleware.rates import LNbitsRate
 from l402_middleware.starlette import L402Middleware, l402_required
 
 from .lab import LNbitsServer, unused_address
@@ -293,3 +294,11 @@ def test_a_starlette_application_sells_over_the_wire(
         else:
             assert (again.status_code, again.json()["code"]) == (402, "already-used")
         assert len(runs) == 1
+
+
+def test_an_lnbits_without_a_rate_has_no_rate(lnbits: LNbitsServer) -> None:
+    """One that can reach no exchange answers with a rate of zero, at which nothing is sold."""
+    source = LNbitsRate(lnbits.url)
+    with pytest.raises(RateError, match="LNbitsRate answered without a USD rate"):
+        drive(source.rate("USD"))
+    source.close()
