@@ -35,8 +35,10 @@ docs: .venv/docs
 	$(PYTHON) -m venv .venv
 	$(PIP) install --upgrade 'pip>=25.1'
 
+.venv/demo: EXTRAS = starlette,dev
+.venv/test .venv/lint .venv/docs: EXTRAS = starlette,fastapi,flask,lnurl,nwc,redis,postgres,dev,testing
 .venv/demo .venv/test .venv/lint .venv/docs: .venv/bin/python pyproject.toml
-	$(PIP) install --editable '.[starlette,fastapi,flask,dev,testing]' --group $(@F)
+	$(PIP) install --editable '.[$(EXTRAS)]' --group $(@F)
 	touch $@
 
 clean:

@@ -86,7 +86,7 @@ class InvalidInvoice(L402Error):
 
 
 ProviderFault: TypeAlias = Literal[
-    "unreachable", "timeout", "tls", "unauthorized", "rejected", "bad-answer", "wrong-invoice"
+    "unreachable", "timeout", "busy", "tls", "unauthorized", "rejected", "bad-answer", "wrong-invoice"
 ]
 
 

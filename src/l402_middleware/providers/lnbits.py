@@ -1,13 +1,11 @@
 """LNbits: invoices from one of its wallets, over its REST API (LNbits 1.x, `/api/v1/payments`)."""
 
-import re
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field
 
-import httpx2
-
-from ..core.errors import ConfigurationError, ProviderError
+from ..core.errors import ProviderError
 from ..flow import Flow
+from .access import check_network, check_secret, check_url
+from .answer import created, members, settled
 from .provider import CreatedInvoice, InvoiceRequest
 from .transport import Transport
 
@@ -18,24 +16,23 @@ class LNbits:
 
     `url` is the server's address, without a query or a password; `invoice_key` the wallet's Invoice/read key, which can
     make invoices but not spend (the Admin key would do, and is not needed). LNbits makes fractional amounts silently
-    wrong, so prices are rounded up to whole sats. Raises `ConfigurationError` for what is no address, or can be no key.
+    wrong, so prices are rounded up to whole sats. `timeout` is in seconds, for a whole request. Raises
+    `ConfigurationError` for what is no address, or can be no key.
     """
 
     url: str
     invoice_key: str = field(repr=False)
     network: str = "bitcoin"
+    _: KW_ONLY
+    timeout: float = 20.0
     granularity_msat: int = field(default=1000, init=False)
-    _http: Transport = field(default_factory=Transport, init=False, repr=False, compare=False)
+    _http: Transport = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not _is_address(self.url):
-            raise ConfigurationError("LNbits: url must be the server's address, such as https://lnbits.example")
-        # Anything else makes no header, and would fail at the first request instead of here.
-        if not isinstance(self.invoice_key, str) or not re.fullmatch("[!-~]+", self.invoice_key):
-            raise ConfigurationError(
-                "LNbits: invoice_key is empty, or has spaces, line ends or other characters that no key has; copy the "
-                "wallet's Invoice/read key from its API page"
-            )
+        check_url("LNbits", self.url, "https://lnbits.example")
+        check_secret("LNbits", "invoice_key", self.invoice_key, "copy the wallet's Invoice/read key from its API page")
+        check_network("LNbits", self.network)
+        object.__setattr__(self, "_http", Transport(self.timeout))
 
     def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         """`POST /api/v1/payments`. The answer holds the preimage too: nothing but the invoice leaves this function."""
@@ -58,7 +55,8 @@ class LNbits:
             )
         if answer.status_code != 201:
             raise ProviderError("rejected", f"LNbits made no invoice (HTTP {answer.status_code})")
-        return _invoice(answer)
+        payment = members("LNbits", answer)
+        return created("LNbits", payment.get("bolt11"), payment.get("payment_hash"))
 
     def is_settled(self, payment_hash: bytes) -> Flow[bool]:
         """`GET /api/v1/payments/{hash}`: whether LNbits has received this payment; one it does not know, it has not."""
@@ -69,13 +67,9 @@ class LNbits:
         )
         if answer.status_code == 404:
             return False
-        try:
-            paid: Any = answer.json()["paid"] if answer.status_code == 200 else None
-        except (ValueError, TypeError, KeyError, RecursionError):
-            paid = None
-        if not isinstance(paid, bool):
-            raise ProviderError("bad-answer", f"LNbits did not say whether it was paid (HTTP {answer.status_code})")
-        return paid
+        if answer.status_code != 200:
+            raise ProviderError("rejected", f"LNbits did not look up a payment (HTTP {answer.status_code})")
+        return settled("LNbits", members("LNbits", answer).get("paid"))
 
     def close(self) -> None:
         """Close the connections of blocking drivers."""
@@ -84,22 +78,3 @@ class LNbits:
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
         await self._http.aclose()
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parsed = httpx2.URL(url)
-    except (httpx2.InvalidURL, TypeError):
-        return False
-    is_bare = not (parsed.query or parsed.fragment or parsed.userinfo)
-    return parsed.scheme in ("http", "https") and bool(parsed.host) and is_bare
-
-
-def _invoice(answer: httpx2.Response) -> CreatedInvoice:
-    try:
-        payment: Any = answer.json()
-        return CreatedInvoice(str(payment["bolt11"]), bytes.fromhex(payment["payment_hash"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise ProviderError(
-            "bad-answer", "LNbits answered without an invoice; is the URL that of an LNbits server?"
-        ) from None

@@ -1,0 +1,57 @@
+"""The provider contract for real nodes, each given by its provider URL in an environment variable.
+
+`docs/providers.md` says how to give one. The invoices are not paid, so a node without a channel will do.
+"""
+
+import base64
+import os
+
+import pytest
+
+from l402_middleware.providers import LND, CoreLightning, Phoenixd, Provider, provider_from_url
+from l402_middleware.testing.provider_contract import ProviderContract
+
+from .emulators import as_phoenixd_cuts
+
+
+class RealNodeContract(ProviderContract):
+    """The contract for the node whose provider URL stands in `variable`."""
+
+    variable: str
+
+    @pytest.fixture
+    def provider(self) -> Provider:
+        url = os.environ.get(self.variable)
+        if not url:
+            pytest.skip(f"{self.variable} is not set")
+        return provider_from_url(url)
+
+
+@pytest.mark.lnd
+class TestLND(RealNodeContract):
+    variable = "LND_TEST_URL"
+
+    @pytest.fixture
+    def secrets(self, provider: LND) -> list[str]:
+        return [provider.macaroon]
+
+
+@pytest.mark.cln
+class TestCoreLightning(RealNodeContract):
+    variable = "CLN_TEST_URL"
+
+    @pytest.fixture
+    def secrets(self, provider: CoreLightning) -> list[str]:
+        return [provider.rune]
+
+
+@pytest.mark.phoenixd
+class TestPhoenixd(RealNodeContract):
+    variable = "PHOENIXD_TEST_URL"
+
+    def kept(self, memo: str) -> str:
+        return as_phoenixd_cuts(memo)
+
+    @pytest.fixture
+    def secrets(self, provider: Phoenixd) -> list[str]:
+        return [provider.password, base64.b64encode(f":{provider.password}".encode()).decode()]
