@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -312,6 +312,40 @@ def test_a_mount_can_not_take_another_routes_name(paywall: Paywall) -> None:
     headers = buy(client, "GET", "/b", headers=prefixed)
     assert client.get("/a/b", headers=headers).status_code == 402
     assert client.get("/b", headers={**headers, **prefixed}).content == b"cheap"
+
+
+def hosts() -> list[BaseRoute]:
+    """The same path on two hosts, at two prices."""
+    dear = l402_required(price=1000)(lambda request: Response(b"dear"))
+    cheap = l402_required(price=1)(lambda request: Response(b"cheap"))
+    return [
+        Host("dear.test", Router([Route("/b", dear), Route("/a/b", dear)])),
+        Host("{any}.test", Router([Route("/b", cheap)])),
+        Route("/a/b", dear),
+        Route("/b", cheap),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cheap_host", "cheap_path", "dear_host", "dear_path"),
+    [
+        ("cheap.test", "/b", "dear.test", "/b"),
+        ("cheap.test", "/m/b", "DEAR.test:80", "/m/b"),
+        ("other", "/b", "dear.test", "/b"),
+        ("/a", "/b", "", "/a/b"),
+    ],
+)
+@pytest.mark.parametrize("inner", [(), (Middleware(Copying),)])
+def test_hosts(
+    paywall: Paywall, inner: tuple[Middleware, ...], cheap_host: str, cheap_path: str, dear_host: str, dear_path: str
+) -> None:
+    """Case 43: the same path on two hosts is two endpoints, wherever the hosts are told apart."""
+    client = site(paywall, Mount("/m", routes=hosts()), *hosts(), inner=inner)
+    at_cheap, at_dear = {"Host": cheap_host}, {"Host": dear_host}
+    headers = buy(client, "GET", cheap_path, headers=at_cheap)
+    assert client.get(dear_path, headers=headers | at_dear).status_code == 402
+    assert client.get(cheap_path, headers=headers | at_cheap).content == b"cheap"
+    assert client.get(dear_path, headers=buy(client, "GET", dear_path, headers=at_dear) | at_dear).content == b"dear"
 
 
 def test_a_body_that_was_read_too_early(paywall: Paywall) -> None:
