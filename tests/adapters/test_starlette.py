@@ -665,6 +665,60 @@ async def test_the_last_piece_waits_for_the_ledger(paywall: Paywall) -> None:
     assert all(message["more_body"] for message in exchange.sent[1:])
 
 
+@pytest.mark.parametrize(
+    ("method", "status", "length", "delivered"),
+    [
+        ("GET", 200, {"Content-Length": "6"}, [b"one"]),
+        ("GET", 204, {}, []),
+        ("GET", 304, {}, []),
+        ("HEAD", 200, {}, []),
+    ],
+)
+@pytest.mark.anyio
+async def test_no_answer_is_whole_before_it_is_settled(
+    paywall: Paywall, method: str, status: int, length: dict[str, str], delivered: list[bytes]
+) -> None:
+    """An answer whose end is known from its head goes out whole only once it is settled, whatever follows it."""
+    settles: list[bool] = []
+
+    class Unsettled(MemoryLedger):
+        def settle(self, *args: Any) -> Step[bool]:
+            def settle_or_fail() -> bool:
+                settles.append(True)
+                if len(settles) == 1:
+                    raise LedgerError("the disk is full")
+                return settled.block()
+
+            settled = super().settle(*args)
+            return Call(settle_or_fail)
+
+    @l402_required(price=1)
+    async def answer(request: Request) -> Any:
+        async def send_in_pieces(scope: Scope, receive: Receive, send: Send) -> None:
+            head = [(name.lower().encode(), value.encode()) for name, value in length.items()]
+            await send({"type": "http.response.start", "status": status, "headers": head})
+            for piece in (b"one", b"two") if length else ():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+        return send_in_pieces
+
+    app, client = application(Paywall(DevNode(), Unsettled(), secret_keys=[KEY]), Route("/answer", answer))
+    headers = buy(client, "GET", "/answer")
+    exchange = Exchange(app, method, "/answer", headers)
+    with suppress(LedgerError):
+        await exchange.run()
+    goods = [message["body"] for message in exchange.sent if message.get("more_body")]
+    assert goods == delivered
+    assert exchange.status == (status if delivered else 503)
+    again = await Exchange(app, method, "/answer", headers).run()
+    replayed = await Exchange(app, method, "/answer", headers).run()
+    for each in (again, replayed):
+        assert each.status == status
+        assert b"".join(message.get("body", b"") for message in each.sent[1:]) == (b"onetwo" if length else b"")
+    assert len(settles) == 2
+
+
 @pytest.mark.anyio
 async def test_an_application_that_insists(paywall: Paywall) -> None:
     """After a settlement that failed an application may try again, and still nothing goes out."""
