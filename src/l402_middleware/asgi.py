@@ -12,7 +12,7 @@ from .paywall.delivery import STAY, Delivery
 from .paywall.offer import Offer
 from .paywall.paywall import Decision, Paywall
 from .paywall.request import Body, RequestView, check_size
-from .paywall.response import Response, undelivered
+from .paywall.response import Headers, Response, undelivered
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -40,6 +40,7 @@ class Visit:
     _gone_at: float | None = None
     _over: anyio.Event | None = None
     _start: Message | None = None
+    _left: int | None = None
     _body: Body | None = None
     _body_again: Iterator[Message] | None = None
     _body_is_taken = False
@@ -138,11 +139,17 @@ class Visit:
             self._start = {**message, "headers": headers}
             # A stream's head goes out at once. Any other waits for the body's first piece, so that a failed
             # settlement can still be answered with a 503.
-            if not any(name.lower() == b"content-length" for name, _ in headers):
+            self._left = _length(self.scope["method"], message["status"], headers)
+            if self._left is None:
                 await self._send_start()
         elif kind == "http.response.body":
-            delivery.take(message.get("body", b""))
-            await self._send_piece(delivery, message, is_last=not message.get("more_body", False))
+            piece = message.get("body", b"")
+            delivery.take(piece)
+            if self._left is not None:
+                self._left -= len(piece)
+            # Of a known length, the piece that completes it is the last: with it the client has everything.
+            is_whole = self._left is not None and self._left <= 0
+            await self._send_piece(delivery, message, is_last=is_whole or not message.get("more_body", False))
         elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
             delivery.forgo_copy()
             await self._send_piece(delivery, message, is_last=not message.get("more_body", False))
@@ -267,6 +274,14 @@ class _ReadBody(Step[Body]):
 
     async def wait(self) -> Body:
         return await self._visit.spool(self._limit)
+
+
+def _length(method: str, status: int, headers: Headers) -> int | None:
+    """How many bytes of body the client waits for; None where only the end of the stream tells."""
+    if method == "HEAD" or status in (204, 304):
+        return 0
+    lengths = (int(value) for name, value in headers if name.lower() == b"content-length" and value.isdigit())
+    return next(lengths, None)
 
 
 def _messages(body: Body) -> Iterator[Message]:

@@ -71,6 +71,14 @@ async def adrive(flow: Flow[T]) -> T:
         return cast(T, end.value)
 
 
+def asyncio_loop() -> asyncio.AbstractEventLoop | None:
+    """The running loop, where the caller is an asyncio task; trio as a guest runs inside a loop without being one."""
+    try:
+        return asyncio.get_running_loop() if asyncio.current_task() is not None else None
+    except RuntimeError:
+        return None
+
+
 class Call(Step[T_co]):
     """A call of somebody else's function, plain or async, as a step.
 

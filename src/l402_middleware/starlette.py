@@ -1,15 +1,18 @@
 """Starlette, and FastAPI, which is one: `L402Middleware` and `@l402_required(price=...)`."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, TypeVar, Unpack, cast
+from urllib.parse import quote
 
 from starlette._utils import get_route_path, is_async_callable
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import Response as StarletteResponse
+from starlette.routing import BaseRoute, Host
 
 from .asgi import ASGIApp, Message, Receive, Scope, Send, Visit, answer_wallet
 from .core.errors import ConfigurationError
@@ -20,6 +23,7 @@ from .paywall.response import Response
 __all__ = ["L402Middleware", "l402_required"]
 
 _OFFER = "__l402_offer__"
+_HOSTS = "__l402_hosts__"
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -114,7 +118,29 @@ def _endpoint_name(scope: Scope) -> str:
     # application at /a apart from a route /a/b: who may choose a prefix, may not choose another route's name.
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
     mounts = scope.get("root_path", "")
-    return f"{method} {mounts}{'|' if mounts else ''}{_template(scope)}"
+    return f"{method} {_host(scope)}{mounts}{'|' if mounts else ''}{_template(scope)}"
+
+
+def _host(scope: Scope) -> str:
+    """The host that was asked for and a space, where a host may have decided which endpoint that is."""
+    router = scope.get("router")
+    if router is not None and not _tells_hosts_apart(router):
+        return ""
+    # Quoted, because a stranger may write anything here: no host can end in another route's path.
+    return f"{quote(Headers(scope=scope).get('host', '').lower(), safe=':')} "
+
+
+def _tells_hosts_apart(router: Any) -> bool:
+    """Whether there is a `Host` among the router's routes or below them; known from the last time it was asked."""
+    count, answer = getattr(router, _HOSTS, (-1, False))
+    if count != len(router.routes):
+        answer = _has_hosts(router.routes)
+        setattr(router, _HOSTS, (len(router.routes), answer))
+    return bool(answer)
+
+
+def _has_hosts(routes: Iterable[BaseRoute]) -> bool:
+    return any(isinstance(route, Host) or _has_hosts(getattr(route, "routes", None) or ()) for route in routes)
 
 
 def _template(scope: Scope) -> str:

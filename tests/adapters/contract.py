@@ -58,16 +58,21 @@ class Site:
         return lines
 
     def request(self, method: str, url: str, credential: str | None = None, **options: Any) -> httpx2.Response:
-        """A request, with that credential."""
+        """A request, with that credential; a body in pieces is given as a function that makes them."""
         options["headers"] = {**options.get("headers", {})} | ({"Authorization": credential} if credential else {})
-        try:
-            answer = self.client.request(method, url, follow_redirects=False, **options)
-        except (httpx2.NetworkError, httpx2.RemoteProtocolError):
-            # uvicorn answers an exception with a 500, and then closes a connection that it had announced to keep;
-            # gunicorn closes one whose body nobody read. Nothing is lost by asking again without a credential.
-            if credential and not self.failed:
-                raise
-            answer = self.client.request(method, url, follow_redirects=False, **options)
+        make_content = options.pop("content", None)
+        for attempt in range(3):
+            if make_content is not None:
+                options["content"] = make_content() if callable(make_content) else make_content
+            try:
+                answer = self.client.request(method, url, follow_redirects=False, **options)
+                break
+            except (httpx2.NetworkError, httpx2.RemoteProtocolError):
+                # uvicorn answers an exception with a 500, and then closes a connection that it had announced to keep;
+                # gunicorn and granian close one whose body nobody read. Nothing is lost by asking again without a
+                # credential.
+                if attempt == 2 or (credential and not self.failed):
+                    raise
         self.failed = answer.status_code == 500
         return answer
 
@@ -75,7 +80,7 @@ class Site:
         """The Authorization value for a challenge, paid by the development wallet."""
         assert challenge.status_code == 402, challenge.text
         quoted = challenge.json()
-        paid = self.client.get("/dev/wallet/pay", params={"invoice": quoted["invoice"]})
+        paid = self.request("GET", "/dev/wallet/pay", params={"invoice": quoted["invoice"]})
         return f"L402 {quoted['macaroon']}:{paid.json()['preimage']}"
 
     def buy(self, method: str, url: str, **options: Any) -> str:
@@ -200,11 +205,11 @@ class AdapterContract:
             yield b"one "
             yield b"two"
 
-        credential = site.buy("POST", "/upload", content=pieces())
-        assert site.request("POST", "/upload", credential, content=pieces()).json() == {"size": 7}
-        credential = site.buy("POST", "/exact", content=pieces())
-        assert site.request("POST", "/exact", credential, content=iter([b"one two!"])).status_code == 402
-        assert site.request("POST", "/exact", credential, content=pieces()).content == b"one two"
+        credential = site.buy("POST", "/upload", content=pieces)
+        assert site.request("POST", "/upload", credential, content=pieces).json() == {"size": 7}
+        credential = site.buy("POST", "/exact", content=pieces)
+        assert site.request("POST", "/exact", credential, content=lambda: iter([b"one two!"])).status_code == 402
+        assert site.request("POST", "/exact", credential, content=pieces).content == b"one two"
 
     def test_computed_price(self, site: Site) -> None:
         """A price from the body: refused before the invoice, quoted by what was sent, and good for that alone."""

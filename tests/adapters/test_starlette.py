@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -312,6 +312,40 @@ def test_a_mount_can_not_take_another_routes_name(paywall: Paywall) -> None:
     headers = buy(client, "GET", "/b", headers=prefixed)
     assert client.get("/a/b", headers=headers).status_code == 402
     assert client.get("/b", headers={**headers, **prefixed}).content == b"cheap"
+
+
+def hosts() -> list[BaseRoute]:
+    """The same path on two hosts, at two prices."""
+    dear = l402_required(price=1000)(lambda request: Response(b"dear"))
+    cheap = l402_required(price=1)(lambda request: Response(b"cheap"))
+    return [
+        Host("dear.test", Router([Route("/b", dear), Route("/a/b", dear)])),
+        Host("{any}.test", Router([Route("/b", cheap)])),
+        Route("/a/b", dear),
+        Route("/b", cheap),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cheap_host", "cheap_path", "dear_host", "dear_path"),
+    [
+        ("cheap.test", "/b", "dear.test", "/b"),
+        ("cheap.test", "/m/b", "DEAR.test:80", "/m/b"),
+        ("other", "/b", "dear.test", "/b"),
+        ("/a", "/b", "", "/a/b"),
+    ],
+)
+@pytest.mark.parametrize("inner", [(), (Middleware(Copying),)])
+def test_hosts(
+    paywall: Paywall, inner: tuple[Middleware, ...], cheap_host: str, cheap_path: str, dear_host: str, dear_path: str
+) -> None:
+    """Case 43: the same path on two hosts is two endpoints, wherever the hosts are told apart."""
+    client = site(paywall, Mount("/m", routes=hosts()), *hosts(), inner=inner)
+    at_cheap, at_dear = {"Host": cheap_host}, {"Host": dear_host}
+    headers = buy(client, "GET", cheap_path, headers=at_cheap)
+    assert client.get(dear_path, headers=headers | at_dear).status_code == 402
+    assert client.get(cheap_path, headers=headers | at_cheap).content == b"cheap"
+    assert client.get(dear_path, headers=buy(client, "GET", dear_path, headers=at_dear) | at_dear).content == b"dear"
 
 
 def test_a_body_that_was_read_too_early(paywall: Paywall) -> None:
@@ -629,6 +663,60 @@ async def test_the_last_piece_waits_for_the_ledger(paywall: Paywall) -> None:
         await exchange.run()
     assert [message.get("body") for message in exchange.sent[1:]] == [b"one", b"two"]
     assert all(message["more_body"] for message in exchange.sent[1:])
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "length", "delivered"),
+    [
+        ("GET", 200, {"Content-Length": "6"}, [b"one"]),
+        ("GET", 204, {}, []),
+        ("GET", 304, {}, []),
+        ("HEAD", 200, {}, []),
+    ],
+)
+@pytest.mark.anyio
+async def test_no_answer_is_whole_before_it_is_settled(
+    paywall: Paywall, method: str, status: int, length: dict[str, str], delivered: list[bytes]
+) -> None:
+    """An answer whose end is known from its head goes out whole only once it is settled, whatever follows it."""
+    settles: list[bool] = []
+
+    class Unsettled(MemoryLedger):
+        def settle(self, *args: Any) -> Step[bool]:
+            def settle_or_fail() -> bool:
+                settles.append(True)
+                if len(settles) == 1:
+                    raise LedgerError("the disk is full")
+                return settled.block()
+
+            settled = super().settle(*args)
+            return Call(settle_or_fail)
+
+    @l402_required(price=1)
+    async def answer(request: Request) -> Any:
+        async def send_in_pieces(scope: Scope, receive: Receive, send: Send) -> None:
+            head = [(name.lower().encode(), value.encode()) for name, value in length.items()]
+            await send({"type": "http.response.start", "status": status, "headers": head})
+            for piece in (b"one", b"two") if length else ():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+        return send_in_pieces
+
+    app, client = application(Paywall(DevNode(), Unsettled(), secret_keys=[KEY]), Route("/answer", answer))
+    headers = buy(client, "GET", "/answer")
+    exchange = Exchange(app, method, "/answer", headers)
+    with suppress(LedgerError):
+        await exchange.run()
+    goods = [message["body"] for message in exchange.sent if message.get("more_body")]
+    assert goods == delivered
+    assert exchange.status == (status if delivered else 503)
+    again = await Exchange(app, method, "/answer", headers).run()
+    replayed = await Exchange(app, method, "/answer", headers).run()
+    for each in (again, replayed):
+        assert each.status == status
+        assert b"".join(message.get("body", b"") for message in each.sent[1:]) == (b"onetwo" if length else b"")
+    assert len(settles) == 2
 
 
 @pytest.mark.anyio

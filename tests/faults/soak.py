@@ -166,12 +166,12 @@ def _judge(ledger_url: str, sales: list[Sale], runs: list[Run], killed: dict[int
         if lapses == len(own) - 1:
             recoveries += [second.start - killed.get(first.pid, 0) for first, second in pairwise(own)]
         counts["payments run again after a kill"] += len(own) > 1
-        if sale.answers:
+        if sale.answers and (set(sale.endings) == {"answered"} or not replays):
             counts["answered"] += 1
-        elif not replays and _was_lost_on_the_way(own, history, killed):
+        elif not sale.answers and not replays and _was_lost_on_the_way(own, history, killed):
             counts["killed between settling and sending: lost"] += 1
         else:
-            broken.append(f"{name[:8]}: paid, and never answered: {sale.endings}, {dict(sale.heard)}")
+            broken.append(f"{name[:8]}: paid, and refused its answer: {sale.endings}, {dict(sale.heard)}")
         if replays and history is not None:
             given_again = sum(event.what == "replayed" for event in history.events)
             counts["answers given again"] += given_again

@@ -5,12 +5,13 @@ import re
 import resource
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -224,3 +225,23 @@ def is_up(shop: Shop) -> bool:
         return shop.ask("/free").status == 200
     except BROKEN:
         return False
+
+
+def test_the_file_is_replaced(shop: Shop, data: Path) -> None:
+    """Case 48: after a restored backup took the file's place, the worker counts in it, and knows what it knows."""
+    used, bought = shop.buy(), shop.buy()
+    first = shop.ask("/work", used.credential)
+    with closing(sqlite3.connect(data / "l402.db")) as old, closing(sqlite3.connect(data / "backup")) as new:
+        old.backup(new)
+    (data / "l402.db").unlink()
+    (data / "l402.db-wal").unlink()
+    (data / "l402.db-shm").unlink()
+    (data / "backup").rename(data / "l402.db")
+    assert is_refused(shop.ask("/work", bought.credential))
+    assert shop.ask("/work", used.credential).body == first.body
+    assert shop.ask("/work?other", used.credential).code == "already-used"
+    assert shop.ask("/work", bought.credential).status == 200
+    with closing(sqlite3.connect(data / "l402.db")) as now:
+        assert now.execute("SELECT sum(settled) FROM payments").fetchone() == (2,)
+    assert len(shop.runs()) == 2
+    assert len(re.findall("was moved, removed or replaced", shop.output.read_text())) == 1

@@ -19,16 +19,16 @@ LEASE = 1
 
 # With one worker uvicorn is a single process; the others have a first process above their workers in any case.
 SERVERS = [
-    (UVICORN_H11, "starlette_shop", 1, ("--timeout-graceful-shutdown", "1")),
-    (UVICORN_HTTPTOOLS, "starlette_shop", 2, ("--timeout-graceful-shutdown", "1")),
-    (GRANIAN, "starlette_shop", 2, ("--workers-kill-timeout", "1")),
-    (GUNICORN_SYNC, "flask_shop", 2, ("--graceful-timeout", "1")),
-    (GUNICORN_THREADS, "flask_shop", 2, ("--graceful-timeout", "1")),
+    (UVICORN_H11, "starlette_shop", 1, ("--timeout-graceful-shutdown", "2")),
+    (UVICORN_HTTPTOOLS, "starlette_shop", 2, ("--timeout-graceful-shutdown", "2")),
+    (GRANIAN, "starlette_shop", 2, ("--workers-kill-timeout", "2")),
+    (GUNICORN_SYNC, "flask_shop", 2, ("--graceful-timeout", "2")),
+    (GUNICORN_THREADS, "flask_shop", 2, ("--graceful-timeout", "2")),
 ]
 
 
 @pytest.mark.parametrize(
-    ("seconds", "is_in_time"), [(0.5, True), (3, False)], ids=["within-its-grace", "longer-than-its-grace"]
+    ("seconds", "is_in_time"), [(0.5, True), (4, False)], ids=["within-its-grace", "longer-than-its-grace"]
 )
 @pytest.mark.parametrize(("server", "module", "workers", "grace"), SERVERS, ids=[server.name for server, *_ in SERVERS])
 def test_stopped_while_a_handler_runs(

@@ -117,11 +117,20 @@ class Priced:
 @pytest.mark.anyio
 async def test_prices(shop: Shop, price: Any, msat: int) -> None:
     """A price is sats, an amount, or a function of the request, plain or async, under either driver."""
-    request = ask("POST /thing", query=b"pages=1&pages=2", body=b"12345")
+    request = ask("POST /thing", query=b"pages=2", body=b"12345")
     blocking = None if price is later else shop.decide(Offer(price), request)
     awaiting = await shop.adecide(Offer(price), ask("POST /thing", query=b"pages=2", body=b"12345"))
     assert members(awaiting)["amount_msat"] == msat
     assert blocking is None or members(blocking)["amount_msat"] == msat
+
+
+@pytest.mark.parametrize("query", [b"pages=1000&pages=1", b"pages=1&other=&p%61ges=1"])
+def test_a_price_from_a_parameter_that_is_there_twice(shop: Shop, query: bytes) -> None:
+    """Case 43: Flask's handler takes the first and Starlette's the last; a price for one must not buy the other."""
+    offer = Offer(lambda request: int(request.query["pages"]))
+    answer = shop.decide(offer, ask("POST /thing", query=query))
+    assert code(answer) == (400, "repeated-parameter")
+    assert not field_of(answer, b"www-authenticate")
 
 
 @pytest.mark.parametrize("price", [later, Priced(), undeclared])

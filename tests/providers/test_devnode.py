@@ -66,7 +66,8 @@ def payee_of(bolt11: str) -> bytes:
     signed = "".join(f"{group:05b}" for group in groups[:-104])
     signed += "0" * (-len(signed) % 8)
     message = prefix.encode() + bytes(int(signed[i : i + 8], 2) for i in range(0, len(signed), 8))
-    return PublicKey.from_signature_and_message(bech32.to_octets(groups[-104:]), message).format()
+    key: bytes = PublicKey.from_signature_and_message(bech32.to_octets(groups[-104:]), message).format()
+    return key
 
 
 def resealed(bolt11: str, position: int) -> str:

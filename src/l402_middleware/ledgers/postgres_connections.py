@@ -27,6 +27,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 
 from ..core.errors import ConfigurationError, LedgerError
+from ..flow import asyncio_loop
 
 Rows: TypeAlias = list[tuple[Any, ...]]
 
@@ -88,7 +89,7 @@ class Connections:
 
     async def arun(self, query: str, values: tuple[object, ...]) -> Rows:
         """The rows that `query` gives, awaited. Raises `LedgerError`."""
-        loop = _asyncio_loop()
+        loop = _usable_loop()
         if loop is None:
             # Threads of our own: the application's may all be busy with requests that wait for this step.
             limiter = self._limiter.get(None)
@@ -264,12 +265,9 @@ def _has_input(socket: int) -> bool:
         return bool(selector.select(0))
 
 
-def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
+def _usable_loop() -> asyncio.AbstractEventLoop | None:
     """The running loop, where the caller is an asyncio task and psycopg can watch a socket in that loop."""
-    try:
-        loop = asyncio.get_running_loop() if asyncio.current_task() is not None else None
-    except RuntimeError:
-        return None
+    loop = asyncio_loop()
     return None if isinstance(loop, getattr(asyncio, "ProactorEventLoop", ())) else loop
 
 

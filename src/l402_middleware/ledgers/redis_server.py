@@ -22,7 +22,7 @@ import redis.asyncio
 from redis import exceptions
 
 from ..core.errors import ConfigurationError, LedgerError
-from ..flow import Flow, Step, adrive, do, drive
+from ..flow import Flow, Step, adrive, asyncio_loop, do, drive
 
 T = TypeVar("T")
 
@@ -259,19 +259,11 @@ class _Operation(Step[T]):
             return drive(self._flow())
 
     async def wait(self) -> T:
-        if not _in_asyncio():
+        if asyncio_loop() is None:
             # Not abandoned when cancelled: the release that follows must not overtake a hold.
             return await anyio.to_thread.run_sync(self.block)
         with self._server.failures():
             return await adrive(self._flow())
-
-
-def _in_asyncio() -> bool:
-    """Whether the caller is an asyncio task; trio as a guest runs inside a loop without being one."""
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        return False
 
 
 class _Command(Step[Any]):

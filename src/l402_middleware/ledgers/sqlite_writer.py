@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import anyio.to_thread
 
 from ..core.errors import LedgerError
-from ..flow import Step
+from ..flow import Step, asyncio_loop
 
 if sys.platform != "win32":
     import fcntl
@@ -64,7 +64,7 @@ class Operation(Step[T]):
         return self._result()
 
     async def wait(self) -> T:
-        loop = _asyncio_loop()
+        loop = asyncio_loop()
         if loop is None:
             return await anyio.to_thread.run_sync(self.block, abandon_on_cancel=True)
         self.waiting = over = loop.create_future()
@@ -76,14 +76,6 @@ class Operation(Step[T]):
         if self.failure is not None:
             raise LedgerError(self.failure)
         return self.outcome
-
-
-def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
-    """The running loop, where the caller is an asyncio task; trio as a guest runs inside a loop without being one."""
-    try:
-        return asyncio.get_running_loop() if asyncio.current_task() is not None else None
-    except RuntimeError:
-        return None
 
 
 class Writer:

@@ -112,5 +112,12 @@ class RequestView:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters; of a repeated one, the last."""
-        return dict(parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True))
+        """The query's parameters. Raises `Refusal` (400, `repeated-parameter`) where one is there twice.
+
+        Starlette gives a handler the last of them and Flask the first: a price for one would buy the other.
+        """
+        parameters = parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True)
+        query = dict(parameters)
+        if len(query) < len(parameters):
+            raise Refusal(400, "repeated-parameter", "A parameter of the query is there twice; send each once.")
+        return query
