@@ -32,6 +32,7 @@ class Visit:
         self.paywall = paywall
         self.environ = environ
         self.decision: Decision | None = None
+        self.broke_off = False
         self._offer: Offer | None = None
         self._body: Body | None = None
 
@@ -44,7 +45,7 @@ class Visit:
             self._offer = offer
             self.decision = drive(self.paywall.admit(self._view(endpoint), offer))
             if isinstance(self.decision, Delivery) and self._body is None:
-                self.environ["wsgi.input"] = _WatchedInput(self.environ, self.decision)
+                self.environ["wsgi.input"] = _WatchedInput(self, self.decision)
         elif self._offer is not offer:
             raise ConfigurationError(
                 f"{endpoint} is asked to be paid twice: a priced endpoint called another one, or has two decorators"
@@ -124,26 +125,34 @@ class _ReadBody(Step[Body]):
 class _WatchedInput:
     """`wsgi.input`, for an application that reads it while the delivery notes what it reads."""
 
-    def __init__(self, environ: "WSGIEnvironment", delivery: Delivery) -> None:
-        self._stream = environ["wsgi.input"]
+    def __init__(self, visit: Visit, delivery: Delivery) -> None:
+        self._visit = visit
+        self._stream = visit.environ["wsgi.input"]
         self._delivery = delivery
-        self._left = _content_length(environ)
+        self._left = _content_length(visit.environ)
 
     def read(self, size: int = -1) -> bytes:
-        return self._noted(self._stream.read(size))
+        return self._noted(self._stream.read, size)
 
     def readline(self, size: int = -1) -> bytes:
-        return self._noted(self._stream.readline(size))
+        return self._noted(self._stream.readline, size)
 
     def readlines(self, hint: int = -1) -> list[bytes]:
-        return [self._noted(line) for line in self._stream.readlines(hint)]
+        return list(self)
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.readline, b"")
 
-    def _noted(self, piece: bytes) -> bytes:
+    def _noted(self, read: Callable[[int], bytes], size: int) -> bytes:
+        try:
+            piece = read(size)
+        except BaseException:
+            self._visit.broke_off = True
+            raise
         if self._left is not None:
             self._left -= len(piece)
+            if not piece and size and self._left > 0:
+                self._visit.broke_off = True
         self._delivery.read(piece, more=bool(piece) if self._left is None else self._left > 0)
         return piece
 
@@ -197,9 +206,9 @@ class _Answer:
         return self
 
     def fail(self) -> None:
-        """The application raised before it answered."""
+        """The application raised before it gave its iterable."""
         if isinstance(self._visit.decision, Delivery):
-            drive(self._visit.decision.fail())
+            self._give_up(self._visit.decision)
         self._visit.close()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -213,7 +222,7 @@ class _Answer:
         try:
             piece = next(self._pieces, None)
         except BaseException:
-            drive(delivery.fail())
+            self._give_up(delivery)
             raise
         if piece is not None:
             delivery.take(piece)
@@ -225,6 +234,15 @@ class _Answer:
         if piece is None:
             raise StopIteration
         return piece
+
+    def _give_up(self, delivery: Delivery) -> None:
+        """The application failed. Where its client made it fail, by breaking off its own body, that client just left:
+        it could otherwise take all but the end of a streamed answer, as often as it likes.
+        """
+        if self._begun and self._visit.broke_off:
+            self._leave(delivery)
+        else:
+            drive(delivery.fail())
 
     def _stay(self, delivery: Delivery) -> None:
         """Finish an answer that its client did not wait for, so that it can be given again."""

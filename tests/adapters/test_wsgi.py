@@ -378,6 +378,52 @@ def test_a_body_that_ends_early(paywall: Paywall) -> None:
     assert serve(shop, environ_of("POST", body=b"half", CONTENT_LENGTH="8")).code == 400
 
 
+class Broken(io.BytesIO):
+    """The input of a client that leaves in the middle of its body."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        piece = super().read(size)
+        if not piece:
+            raise ConnectionResetError("the client is gone")
+        return piece
+
+
+@pytest.mark.parametrize("body", [io.BytesIO, Broken])
+@pytest.mark.parametrize(("begun", "codes"), [(True, [200, 402]), (False, [0, 0])])
+def test_a_client_that_breaks_off_its_own_body(paywall: Paywall, body: Any, begun: bool, codes: list[int]) -> None:
+    """Case 51: who makes a streaming handler fail by leaving has left: charged if some of the answer went out."""
+
+    def answering_while_it_reads(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", TEXT)
+        if begun:
+            yield b"all but the end "
+        left = int(environ["CONTENT_LENGTH"])
+        while left:
+            piece = environ["wsgi.input"].read(left)
+            if not piece:
+                raise ValueError("the body ends early")
+            left -= len(piece)
+        yield b"the end"
+
+    shop = sold(answering_while_it_reads, paywall)
+    credential = buy(shop, paywall, method="POST")
+    found = []
+    for _ in codes:
+        answer = Answer()
+        environ = environ_of(
+            "POST", **{"CONTENT_LENGTH": "8", "wsgi.input": body(b"half")}, HTTP_AUTHORIZATION=credential
+        )
+        pieces = shop(environ, answer.start)
+        try:
+            answer.pieces.extend(pieces)
+        except (ValueError, ConnectionResetError):
+            pieces.close()
+        found.append(int(answer.status[:3] or 0))
+    assert found == codes
+    whole = environ_of("POST", body=b"complete", HTTP_AUTHORIZATION=credential)
+    assert serve(shop, whole).code == (402 if begun else 200)
+
+
 # --- the validator
 
 
