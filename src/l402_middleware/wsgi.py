@@ -131,11 +131,12 @@ class _WatchedInput:
         self._delivery = delivery
         self._left = _content_length(visit.environ)
 
-    def read(self, size: int = -1) -> bytes:
-        return self._noted(self._stream.read, size)
+    def read(self, size: int | None = -1) -> bytes:
+        size = -1 if size is None else size
+        return self._noted(self._stream.read, size, is_all=size < 0)
 
     def readline(self, size: int = -1) -> bytes:
-        return self._noted(self._stream.readline, size)
+        return self._noted(self._stream.readline, size, is_all=False)
 
     def readlines(self, hint: int = -1) -> list[bytes]:
         return list(self)
@@ -143,16 +144,17 @@ class _WatchedInput:
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.readline, b"")
 
-    def _noted(self, read: Callable[[int], bytes], size: int) -> bytes:
+    def _noted(self, read: Callable[[int], bytes], size: int, *, is_all: bool) -> bytes:
         try:
             piece = read(size)
+            if self._left is not None:
+                self._left -= len(piece)
+                # A lost connection is an end like any other to some servers: half a body would be sold as a whole one.
+                if self._left > 0 and (is_all or (size and not piece)):
+                    raise ConnectionResetError("the client left before its request's body was complete")
         except BaseException:
             self._visit.broke_off = True
             raise
-        if self._left is not None:
-            self._left -= len(piece)
-            if not piece and size and self._left > 0:
-                self._visit.broke_off = True
         self._delivery.read(piece, more=bool(piece) if self._left is None else self._left > 0)
         return piece
 

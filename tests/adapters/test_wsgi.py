@@ -424,6 +424,21 @@ def test_a_client_that_breaks_off_its_own_body(paywall: Paywall, body: Any, begu
     assert serve(shop, whole).code == (402 if begun else 200)
 
 
+def test_half_a_body_is_not_taken_for_a_whole_one(paywall: Paywall) -> None:
+    """Case 51: gunicorn ends the input where the connection was lost; the answer to half a body is not charged."""
+
+    def reading_all(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", TEXT)
+        return [environ["wsgi.input"].read()]
+
+    shop = sold(reading_all, paywall)
+    credential = buy(shop, paywall, method="POST")
+    with pytest.raises(ConnectionResetError):
+        serve(shop, environ_of("POST", body=b"half", CONTENT_LENGTH="8", HTTP_AUTHORIZATION=credential))
+    answer = serve(shop, environ_of("POST", body=b"complete", HTTP_AUTHORIZATION=credential))
+    assert (answer.code, b"".join(answer.pieces)) == (200, b"complete")
+
+
 # --- the validator
 
 
