@@ -348,6 +348,18 @@ def test_hosts(
     assert client.get(dear_path, headers=buy(client, "GET", dear_path, headers=at_dear) | at_dear).content == b"dear"
 
 
+def test_a_body_that_was_read_for_another_credential(paywall: Paywall) -> None:
+    """Case 54: a body that was read to look for a kept answer still tells its request from the next one."""
+    client = site(paywall)
+    spent = buy(client, "POST", "/echo", content=b"one")
+    assert client.post("/echo", headers=spent, content=b"one").content == b"one"
+    fresh = buy(client, "POST", "/echo", content=b"two")
+    both = {"Authorization": f"{spent['Authorization']}, {fresh['Authorization']}"}
+    assert client.post("/echo", headers=both, content=b"two").content == b"two"
+    assert client.post("/echo", headers=fresh, content=b"two").content == b"two"
+    assert client.post("/echo", headers=fresh, content=b"three").status_code == 402
+
+
 def test_a_body_that_was_read_too_early(paywall: Paywall) -> None:
     """A middleware inside that reads a bound body before the paywall can is a mistake that is named, not a hang."""
     client = site(paywall, inner=(Middleware(ReadingFirst),))

@@ -55,6 +55,7 @@ class Delivery:
         self._head: tuple[int, Headers] | None = None
         self._request_body = sha256() if replay else None
         self._request_body_is_whole = False
+        self._body_digest: bytes | None = None
         self._may_go_out = True
 
     @property
@@ -78,6 +79,10 @@ class Delivery:
         if self._request_body is not None:
             self._request_body.update(piece)
             self._request_body_is_whole = not more
+
+    def read_before(self, body_digest: bytes) -> None:
+        """Note a request body that was read, whole, before the handler runs."""
+        self._body_digest = body_digest
 
     def start(self, status: int, headers: Headers) -> Headers:
         """Note the answer's head, and give the headers to send with it."""
@@ -112,7 +117,7 @@ class Delivery:
             return True
         packed = None
         if self._copy is not None and self._request_body is not None:
-            body_digest = self._request_body.digest() if self._request_body_is_whole else None
+            body_digest = self._request_body.digest() if self._request_body_is_whole else self._body_digest
             packed = pack(Response(status, headers, bytes(self._copy)), body_digest)
         return (yield from self._settle(packed))
 

@@ -94,7 +94,10 @@ class Redemption:
             if len(self._known_passes) > KNOWN_PASSES:
                 self._known_passes.popitem(last=False)
             return (yield from self._admit_pass(request, offer, verified))
-        return self._delivery(offer, verified, hold, held.uses_left)
+        delivery = self._delivery(offer, verified, hold, held.uses_left)
+        if request.body is not None:
+            delivery.read_before(request.body.digest)
+        return delivery
 
     def _admit_pass(self, request: RequestView, offer: Offer, verified: Verified) -> Flow[Delivery]:
         if self._tallies.add("delivered", request.endpoint_name, self._clock()):
