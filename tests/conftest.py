@@ -1,7 +1,9 @@
 """What the tests share: development mode, both event loops, and what to do for want of something outside."""
 
+import logging
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
@@ -25,3 +27,37 @@ def skip_or_fail() -> Callable[[str], NoReturn]:
         pytest.skip(reason)
 
     return missing
+
+
+# What a log must never hold: a credential, a token (every one begins with the same bytes of V2 and our own service's
+# name or another), and the value of a header that carries a key.
+SECRET = re.compile(
+    r"\b(?:L402|LSAT)\s+[\w+/=-]{40,}|\bAgE[A-Z][\w+/-]{60,}|(?:x-api-key|rune|macaroon)\W{1,6}[\w+/=-]{16,}", re.I
+)
+
+
+class _Watch(logging.Handler):
+    """Notes each record that holds a secret."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.leaks: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # The tests' own HTTP client tells what it received, challenges among it, as any client may.
+        message = record.getMessage()
+        if SECRET.search(message) and not message.startswith("receive_response_headers"):
+            self.leaks.append(f"{record.name}: {message}")
+
+
+@pytest.fixture(autouse=True)
+def no_secret_in_any_log() -> Iterator[None]:
+    """Case 112: whatever any test does, no logger says a secret, at DEBUG and with the HTTP client's loggers too."""
+    root, watch = logging.getLogger(), _Watch()
+    level = root.level
+    root.addHandler(watch)
+    root.setLevel(logging.DEBUG)
+    yield
+    root.setLevel(level)
+    root.removeHandler(watch)
+    assert not watch.leaks

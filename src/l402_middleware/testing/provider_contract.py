@@ -56,7 +56,7 @@ DRIVERS = ["blocking", "asyncio", *(["trio"] if find_spec("trio") else [])]
 
 # How long a provider waits for the broken nodes, and how long it may take to give up.
 TIMEOUT = 0.4
-PATIENCE = 5.0
+PATIENCE = 10.0
 
 ProviderAt: TypeAlias = Callable[[str, float], Provider]
 CreatedAnswer: TypeAlias = Callable[[str, bytes], tuple[int, dict[str, Any]]]
@@ -470,7 +470,8 @@ class HTTPProviderContract(ProviderContract):
         assert kinds <= {"timeout", "busy"}
         assert time.monotonic() - started < PATIENCE
         assert gauge.most < 100
-        assert len(ticks) > 5
+        # A loop that slept through the wait would have ticked before it, and never again.
+        assert len(ticks) > 1
 
 
 class _Gauge:
