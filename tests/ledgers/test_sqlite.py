@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import resource
 import signal
@@ -392,7 +393,7 @@ def test_a_cancelled_task_leaves_no_complaint(
             time.sleep(0.3)
     gc.collect()
     assert ledger.hold(claim(time.time())).block() == Held(0)
-    assert caplog.records == []
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
 
 
 def test_a_ledger_that_nobody_wants_ends_its_thread(path: Path) -> None:
