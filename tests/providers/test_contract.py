@@ -55,6 +55,7 @@ class TestFailover(TestDevNode):
         return Failover(node)
 
 
+@pytest.mark.slow
 class EmulatorContract(HTTPProviderContract):
     """The contract for a provider of an emulated node."""
 

@@ -55,6 +55,7 @@ def at(service: WalletService, kind: type[LightningAddress] = LightningAddress, 
     return kind(service.address, "regtest", **{"allow_private_hosts": LOCAL} | settings)
 
 
+@pytest.mark.slow
 class Contract(ProviderContract):
     """What both have in common."""
 

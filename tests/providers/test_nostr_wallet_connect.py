@@ -36,6 +36,7 @@ def shared_wallet() -> Iterator[NostrWallet]:
         yield wallet
 
 
+@pytest.mark.slow
 class TestContract(ProviderContract):
     """What every provider must do."""
 
