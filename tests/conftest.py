@@ -8,6 +8,8 @@ from typing import NoReturn
 
 import pytest
 
+from .real import lab
+
 os.environ["L402_DEV"] = "1"
 
 
@@ -20,13 +22,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def skip_or_fail() -> Callable[[str], NoReturn]:
     """Skip the running test for want of something outside; fail it instead where L402_TEST_ALL=1 is set."""
-
-    def missing(reason: str) -> NoReturn:
-        if os.environ.get("L402_TEST_ALL") == "1":
-            pytest.fail(f"L402_TEST_ALL=1, and {reason}", pytrace=False)
-        pytest.skip(reason)
-
-    return missing
+    return lab.skip_or_fail
 
 
 # What a log must never hold: a credential, a token (every one begins with the same bytes of V2 and our own service's
