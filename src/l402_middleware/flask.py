@@ -10,7 +10,7 @@ from flask import Response as FlaskResponse
 
 from .core.errors import ConfigurationError
 from .paywall.delivery import Delivery
-from .paywall.offer import Conditions, Offer, Price
+from .paywall.offer import Conditions, Offer, Price, mark, offer_of
 from .paywall.paywall import Paywall
 from .paywall.response import Response
 from .paywall.settings import paywall_from_settings
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["L402", "l402_required"]
 
-_OFFER = "__l402_offer__"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -84,7 +83,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[V
             refusal = _admit(offer)
             return refusal if refusal is not None else current_app.ensure_sync(view)(*args, **kwargs)
 
-        setattr(paid, _OFFER, offer)
+        mark(paid, offer)
         return cast(View, paid)
 
     return decorate
@@ -97,7 +96,7 @@ def _admit_early() -> FlaskResponse | None:
         # Flask answers this itself, without the view; a browser's preflight can not pay.
         return None
     view = current_app.view_functions.get(request.endpoint or "")
-    offer = getattr(view, _OFFER, None)
+    offer = offer_of(view)
     return None if offer is None else _admit(offer)
 
 

@@ -16,13 +16,12 @@ from starlette.routing import BaseRoute, Host
 
 from .asgi import ASGIApp, Message, Receive, Scope, Send, Visit, answer_wallet
 from .core.errors import ConfigurationError
-from .paywall.offer import Conditions, Offer, Price
+from .paywall.offer import Conditions, Offer, Price, mark, offer_of
 from .paywall.paywall import Paywall
 from .paywall.response import Response
 
 __all__ = ["L402Middleware", "l402_required"]
 
-_OFFER = "__l402_offer__"
 _HOSTS = "__l402_hosts__"
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -101,14 +100,14 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
                 return _RefusalResponse(refusal, visit.scope["method"])
             return await call(*args, **kwargs)
 
-        setattr(paid, _OFFER, offer)
+        mark(paid, offer)
         return cast(Endpoint, paid)
 
     return decorate
 
 
 def _find_sale(scope: Scope) -> tuple[Offer, str] | None:
-    offer = getattr(scope.get("endpoint"), _OFFER, None)
+    offer = offer_of(scope.get("endpoint"))
     return None if offer is None else (offer, _endpoint_name(scope))
 
 

@@ -1,7 +1,7 @@
 """What a route sells: a price, and what it buys."""
 
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from ..core.errors import ConfigurationError
 from ..core.fiat import Fiat
@@ -19,6 +19,8 @@ DEFAULT_MAX_BODY = 16 * 1024 * 1024
 # Beyond these a credential could be sold that no ledger can count, or whose end its own caveat can not say.
 MAX_USES = 1_000_000_000
 MAX_VALID_FOR = 100 * 365 * 24 * 3600
+
+_MARK = "__l402_offer__"
 
 
 def below_400(status: int) -> bool:
@@ -87,6 +89,16 @@ class Offer:
         self.charge_if = charge_if
         self.memo = memo
         self.max_body = max_body
+
+
+def mark(endpoint: Any, offer: Offer) -> None:
+    """Say on an endpoint what it sells, where routing and the audit find it."""
+    setattr(endpoint, _MARK, offer)
+
+
+def offer_of(endpoint: object) -> Offer | None:
+    """What an endpoint sells; None where no decorator priced it."""
+    return getattr(endpoint, _MARK, None)
 
 
 def as_amount(price: object) -> Msat | Fiat:
