@@ -98,7 +98,7 @@ class AdapterContract:
 
     @pytest.mark.parametrize(("method", "url"), PRICED)
     def test_unpaid_and_paid(self, site: Site, method: str, url: str) -> None:
-        """Cases 1, 22, 24, 62, 66, 90: each kind of route is priced, opens when paid, and keeps caches out."""
+        """Cases 1, 18, 22, 24, 62, 66, 80, 90: each kind of route is priced, opens when paid, and keeps caches out."""
         body: dict[str, Any] = {} if method == "GET" else {"json": {"city": "Bern"}}
         if url == "/exact":
             body = {"content": b"body", "headers": {"Content-Type": "application/octet-stream"}}
@@ -257,11 +257,13 @@ class AdapterContract:
         assert site.runs() == [f"answers/{status}"]
 
     def test_streams(self, site: Site) -> None:
-        """Case 76: a stream comes whole, is charged, and is given again."""
+        """Cases 76 and 80: a stream comes whole, private, is charged, and is given again."""
         for url, pieces in (("/stream", PIECES), ("/events", EVENTS)):
             credential = site.buy("GET", url)
             for _ in range(2):
-                assert site.request("GET", url, credential).content == b"".join(pieces)
+                answer = site.request("GET", url, credential)
+                assert answer.content == b"".join(pieces)
+                assert "private" in answer.headers["cache-control"]
         assert site.runs() == ["stream", "events"]
 
     def test_a_stream_that_fails(self, site: Site) -> None:

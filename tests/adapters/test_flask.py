@@ -234,6 +234,40 @@ def test_odd_paths(paywall: Paywall, target: str) -> None:
     assert not ran
 
 
+def test_slashes(paywall: Paywall) -> None:
+    """Case 67: the redirect to the other spelling is free, and what it leads to is priced."""
+    app = Flask(__name__)
+    L402(app, paywall)
+    app.add_url_rule("/folder/", view_func=priced)
+    client = app.test_client()
+    answer = client.get("/folder")
+    assert (answer.status_code, answer.location) == (308, "http://localhost/folder/")
+    assert client.get("/folder", follow_redirects=True).status_code == 402
+    assert not ran
+
+
+def test_padding() -> None:
+    """Case 15: Werkzeug takes a padded token for parameters; it opens all the same."""
+    seen: set[tuple[int, bool]] = set()
+    for service in ("shop", "shop1", "shop12"):
+        app = Flask(__name__)
+        L402(app, Paywall(DevNode(), secret_keys=[KEY], service=service))
+
+        @app.get("/")
+        @l402_required(price=1)
+        def view() -> str:
+            return str(request.authorization and request.authorization.token)
+
+        client = app.test_client()
+        headers = buy(client, "GET", "/")
+        token = headers["Authorization"].removeprefix("L402 ")
+        answer = client.get("/", headers=headers)
+        assert answer.status_code == 200
+        seen.add((token.count("="), answer.text == token))
+    assert {paddings for paddings, _ in seen} == {0, 1, 2}
+    assert not all(is_whole for _, is_whole in seen)
+
+
 # --- hooks
 
 

@@ -105,7 +105,7 @@ class TestServers(AdapterContract):
 
     @pytest.mark.parametrize("target", ODD_TARGETS)
     def test_odd_targets(self, site: Site, target: str) -> None:
-        """Cases 58-62: however a path is spelled, a priced handler is reached with payment alone."""
+        """Cases 58 to 62: however a path is spelled, a priced handler is reached with payment alone."""
         for method in ("GET", "HEAD", "FOO", "OPTIONS"):
             answer = raw(site.port, f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             assert not answer.startswith(b"HTTP/1.1 200") or method == "OPTIONS" or target == "/part/../free"

@@ -456,6 +456,24 @@ async def test_an_unpaid_body_is_never_asked_for(paywall: Paywall, headers: dict
     assert (exchange.status, exchange.reads) == (402, 0)
 
 
+@pytest.mark.anyio
+async def test_header_names_in_any_case(paywall: Paywall) -> None:
+    """Case 79: a server that does not lower the names of fields does not hide a credential."""
+    app, client = application(paywall)
+    exchange = Exchange(app, "GET", "/priced", {})
+    exchange.scope["headers"] = [(b"AuthoriZation", buy(client, "GET", "/priced")["Authorization"].encode())]
+    assert (await exchange.run()).status == 200
+
+
+def test_slashes(paywall: Paywall) -> None:
+    """Case 67: the redirect to the other spelling is free, and what it leads to is priced."""
+    client = site(paywall, Route("/folder/", priced))
+    answer = client.get("/folder", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "http://testserver/folder/")
+    assert client.get("/folder").status_code == 402
+    assert not ran
+
+
 @pytest.mark.parametrize("path", ["/priced", "/nothing", "/dev/wallet/pay"])
 @pytest.mark.anyio
 async def test_head_sends_no_body(paywall: Paywall, path: str) -> None:

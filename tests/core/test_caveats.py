@@ -240,7 +240,7 @@ def test_the_strict_policy_only_refuses_more(appended: list[bytes]) -> None:
 
 @pytest.mark.parametrize("service", ["", "a_b", "-a", "a" * 33, "a b", "a:0", "a,b", "caf\u00e9", "a\n", "a=b", "_"])
 def test_refuses_a_service_name_that_could_be_mistaken(service: str) -> None:
-    """A name that could end early, or hold another's, is a `ConfigurationError` that names it."""
+    """Case 17: a name that could end early, or hold another's, is a `ConfigurationError` that names it."""
     with pytest.raises(ConfigurationError, match="letters, digits and hyphens"):
         Caveats(service)
 

@@ -1,9 +1,11 @@
 """Macaroons: our strict reader and verifier against pymacaroons, libmacaroons, Go's and npm's."""
 
 import ast
+import hmac
 import inspect
 import json
 from base64 import urlsafe_b64decode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +297,27 @@ def test_signatures_are_compared_in_constant_time() -> None:
     assert ast.unparse(answer.value) == "hmac.compare_digest(signature, macaroon.signature)"
     branches = (ast.If, ast.IfExp, ast.Break, ast.Continue, ast.Compare, ast.BoolOp, ast.Try, ast.Match, ast.While)
     assert not [node for node in ast.walk(function) if isinstance(node, branches)]
+
+
+@pytest.mark.parametrize("wrong", [0, 31])
+def test_the_work_for_a_wrong_signature(wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 118: a signature that is wrong from its first byte, or in its last, costs the calls that a good one does."""
+    parts = read(TOKEN)
+    calls: list[bytes] = []
+    digest = hmac.digest
+
+    def counted(key: bytes, message: bytes, name: str) -> bytes:
+        calls.append(message)
+        return digest(key, message, name)
+
+    monkeypatch.setattr(hmac, "digest", counted)
+    signature = bytearray(parts.signature)
+    signature[wrong] ^= 1
+    assert is_signed_with(KEY, parts)
+    good = list(calls)
+    calls.clear()
+    assert not is_signed_with(KEY, replace(parts, signature=bytes(signature)))
+    assert calls == good
 
 
 @pytest.mark.parametrize("module", [macaroon, credential])

@@ -241,6 +241,14 @@ def test_a_quote_is_honoured(shop: Shop) -> None:
     assert code(shop.decide(Offer(1000), ask("GET /thing", credential))) == (402, "expired")
 
 
+def test_an_invoice_that_was_paid_late(shop: Shop) -> None:
+    """Case 55: the preimage proves the payment; when the node took it is nothing to us."""
+    challenge = shop.decide(OFFER, ask())
+    credential = shop.pay(challenge)
+    shop.clock.now = members(challenge)["expires_at"] + 1
+    assert deliver(shop.decide(OFFER, ask("GET /thing", credential)))
+
+
 def test_services_do_not_honour_each_other(shop: Shop) -> None:
     """Case 39: one key ring, two services: a credential of one is nothing to the other."""
     other = Shop({"service": "other"})
@@ -310,7 +318,7 @@ def test_keys_kept_by_the_ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ],
 )
 def test_credentials(shop: Shop, headers: Callable[[bytes, bytes], list[bytes]], expected: str | None) -> None:
-    """Cases 2-13, 41: whichever way a valid credential is shown it opens once; anything else is a fresh 402."""
+    """Cases 2 to 13, and 41: whichever way a valid credential is shown it opens once; anything else is a fresh 402."""
     mine, other = shop.buy(OFFER), shop.buy(OFFER, ask("GET /other"))
     decision = shop.decide(OFFER, ask("GET /thing", *headers(mine, other)))
     if expected is not None:

@@ -27,7 +27,7 @@ from l402_middleware.paywall.response import Headers, Response, pack, personal, 
     ],
 )
 def test_personal(given: list[tuple[str, str]], cache_control: str, vary: str | None) -> None:
-    """Case 90: no shared cache keeps a paid answer, and what the application said that is stricter stays."""
+    """Cases 80 and 90: no shared cache keeps a paid answer, and what the application said that is stricter stays."""
     other = (b"x-app", b"1")
     headers = personal([(name.encode(), value.encode()) for name, value in given] + [other])
     assert headers == [
