@@ -23,6 +23,7 @@ from ..rates import Rates
 from .delivery import Delivery, Replay
 from .invoicing import InvoiceFunction, Invoicing, memo_of
 from .offer import Offer, as_amount
+from .peers import Peers
 from .presented import Presented
 from .redemption import Redemption, whole_digest
 from .request import RequestView
@@ -56,6 +57,8 @@ class Paywall:
     - `invalid_credential_status`: 402, which every client recovers from, or 401, the letter of the specification.
     - `unknown_caveats`: "skip" (the specification) or "reject" those outside our own namespace.
     - `rates`: where exchange rates for fiat prices come from; public sources, which are asked for a fiat price only.
+    - `trusted_proxies`: addresses and networks of the proxies in front of the application, whose `forwarded_header`
+      ("X-Forwarded-For" or "Forwarded") says who asks; nobody is trusted by default.
 
     Raises `ConfigurationError` for a setting that can not work. One paywall serves any number of threads, event
     loops and forked workers.
@@ -77,6 +80,8 @@ class Paywall:
         invalid_credential_status: Literal[401, 402] = 402,
         unknown_caveats: UnknownCaveats = "skip",
         rates: Rates | None = None,
+        trusted_proxies: Iterable[str] = (),
+        forwarded_header: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._invoicing = Invoicing(provider, network, verify_settlement=verify_settlement)
@@ -100,6 +105,7 @@ class Paywall:
             if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= MAX_SETTING:
                 raise ConfigurationError(f"{name} must be a number from {least} to {MAX_SETTING}, not {value!r}")
         Caveats(service, unknown_caveats)
+        self._peers = Peers(trusted_proxies, forwarded_header)
         self.ledger = ledger_from_url(ledger) if isinstance(ledger, str) else ledger
         self._service = service
         self._unknown_caveats = unknown_caveats
@@ -134,6 +140,7 @@ class Paywall:
         Every failure of a credential, a provider or a ledger becomes a response here, and nothing but those: an
         error of a price function goes through to the caller, and so never to the handler.
         """
+        request.peer = self._peers.resolve(request.peer, request.headers)
         try:
             return (yield from self._admit(request, offer))
         except Refusal as refusal:

@@ -81,8 +81,9 @@ class RequestView:
     """One request, the same under every framework.
 
     `endpoint` is "METHOD /full/route/template" as the router chose it (HEAD counts as GET); `path` and
-    `query_string` are as sent, the path decoded; `headers` are raw, their names in lower case; `peer` is the address
-    of the other end of the connection. A price function whose sale is bound to the request finds the
+    `query_string` are as sent, the path decoded; `headers` are raw, their names in lower case; `peer` is the
+    address of the client: of the other end of the connection, or behind the paywall's trusted proxies; None where that
+    is not known. A price function whose sale is bound to the request finds the
     body, already read, in `body`.
     """
 

@@ -17,6 +17,10 @@ def _yes_or_no(value: object) -> bool:
     return answers[text]
 
 
+def _several(value: Any) -> Any:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
 # Setting, Paywall's parameter, and how its text is read.
 _SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("L402_LEDGER", "ledger", lambda value: value),
@@ -27,6 +31,8 @@ _SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("L402_VERIFY_SETTLEMENT", "verify_settlement", _yes_or_no),
     ("L402_INVALID_CREDENTIAL_STATUS", "invalid_credential_status", int),
     ("L402_UNKNOWN_CAVEATS", "unknown_caveats", str),
+    ("L402_TRUSTED_PROXIES", "trusted_proxies", _several),
+    ("L402_FORWARDED_HEADER", "forwarded_header", str),
 )
 
 NAMES = frozenset({"L402_PROVIDER", "L402_SECRET_KEYS", "L402_SECRET_KEYS_FILE", *(name for name, _, _ in _SETTINGS)})
