@@ -7,12 +7,13 @@ the one that the operator names: a proxy that sets one of them passes the other 
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
 
 from ..core.errors import ConfigurationError
 
 Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
 
 UNIX: Final = "unix"
 """In a list of trusted proxies: whoever reaches the server through a Unix socket, and so has no address."""
@@ -30,7 +31,15 @@ _NODE: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::\w{1,5})?|([0-9.]{7,15}
 # One parameter of Forwarded with what ends it. Values that should be quoted and are not (an address with a port) are
 # taken, but no stray quote: it could swallow what a proxy added.
 _PARAMETER: Final = re.compile(
-    rb'[ \t]*+(?:([!#-\'*+.^-z|~\d-]{1,32})=(?:"((?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*+)"|([^ \t",;\\]++)))?[ \t]*+([,;]|\Z)'
+    rb"""
+    [ \t]*+
+    (?:
+        ([\w!#$%&'*+.^`|~-]{1,32}) =
+        (?: "((?:[^"\\\x00-\x1f] | \\[^\x00-\x1f])*+)" | ([^ \t",;\\]++) )
+    )?
+    [ \t]*+ ([,;] | \Z)
+    """,
+    re.VERBOSE,
 )
 
 
@@ -82,9 +91,9 @@ class Peers:
         return address is not None and any(address in network for network in self._networks)
 
 
-def _network(entry: object) -> object:
+def _network(entry: str) -> Network:
     try:
-        network = ip_network(entry)  # type: ignore[arg-type]
+        network = ip_network(str(entry))
     except ValueError as error:
         raise ConfigurationError(
             f'trusted_proxies has {entry!r}, which is no address, network ("10.0.0.0/8") or "unix": {error}'
