@@ -23,7 +23,9 @@ from l402_middleware.core.money import Msat
 from l402_middleware.inspection import inspect
 from l402_middleware.ledgers import SQLiteLedger
 from l402_middleware.ledgers.ledger import Claim, Held, Revoked, Total, day_of
-from l402_middleware.testing.ledger_contract import claim, release, settle
+from l402_middleware.testing.ledger_steps import claim, release, settle
+
+pytestmark = pytest.mark.slow
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "l402"
 

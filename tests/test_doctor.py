@@ -20,6 +20,8 @@ from l402_middleware.ledgers.ledger import Total, day_of
 from .ledgers.postgres_server import PASSWORD, QUOTED, PostgresServer, programs
 from .providers.emulators import Emulator, Node, running
 
+pytestmark = pytest.mark.slow
+
 COMMAND = Path(sysconfig.get_path("scripts")) / "l402"
 SECRET = "5ecre7" * 8
 KEYS = [generate_key(), generate_key()]

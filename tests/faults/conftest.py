@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 
 from tests.ledgers.postgres_server import PostgresServer, programs
-from tests.ledgers.test_redis import RedisServer
+from tests.ledgers.redis_server import RedisServer
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from pathlib import Path
 from l402_middleware.ledgers.ledger import History
 from l402_middleware.ledgers.url import ledger_from_url
 from tests.ledgers.postgres_server import PostgresServer, programs
-from tests.ledgers.test_redis import RedisServer
+from tests.ledgers.redis_server import RedisServer
 
 from .customer import BROKEN
 from .log import Run

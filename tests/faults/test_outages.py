@@ -20,7 +20,7 @@ import pytest
 from l402_middleware.ledgers.url import ledger_from_url
 from tests.adapters.servers import UVICORN_HTTPTOOLS
 from tests.ledgers.postgres_server import PostgresServer
-from tests.ledgers.test_redis import RedisServer
+from tests.ledgers.redis_server import RedisServer
 
 from .customer import BROKEN, Answer
 from .shop import Purchase, Shop, command, free_port, serving, wait_for

@@ -14,7 +14,7 @@ from l402_middleware import Paywall
 from l402_middleware.providers import DevNode
 from tests.adapters.servers import GRANIAN, GUNICORN_SYNC, GUNICORN_THREADS, KEY, UVICORN_HTTPTOOLS, Server
 from tests.ledgers.postgres_server import PostgresServer
-from tests.ledgers.test_redis import RedisServer
+from tests.ledgers.redis_server import RedisServer
 
 from . import flask_shop, log, starlette_shop
 from .customer import Answer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.ledgers.postgres_server import PostgresServer
-from tests.ledgers.test_redis import RedisServer
+from tests.ledgers.redis_server import RedisServer
 
 from . import soak
 

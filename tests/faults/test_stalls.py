@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.ledgers.postgres_server import PostgresServer
-from tests.ledgers.test_redis import RedisServer
+from tests.ledgers.redis_server import RedisServer
 
 from .customer import Answer
 from .shop import Shop, free_port, serving, wait_for

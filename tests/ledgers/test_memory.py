@@ -11,7 +11,8 @@ from l402_middleware.core.errors import ConfigurationError, LedgerError
 from l402_middleware.flow import Step
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.ledgers.ledger import Held
-from l402_middleware.testing.ledger_contract import ANSWER, LIFE, REPLAY, LedgerContract, claim, release, settle
+from l402_middleware.testing.ledger_contract import LedgerContract
+from l402_middleware.testing.ledger_steps import ANSWER, LIFE, REPLAY, claim, release, settle
 
 
 class TestMemoryLedger(LedgerContract):

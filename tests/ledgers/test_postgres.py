@@ -26,7 +26,8 @@ import pytest
 from l402_middleware.core.errors import ConfigurationError, LedgerError
 from l402_middleware.ledgers import PostgresLedger, ledger_from_url, postgres_connections
 from l402_middleware.ledgers.ledger import Busy, Claim, Held, Kept, Spent, Total
-from l402_middleware.testing.ledger_contract import ANSWER, LEASE, LIFE, LedgerContract, claim, release, settle
+from l402_middleware.testing.ledger_contract import LedgerContract
+from l402_middleware.testing.ledger_steps import ANSWER, LEASE, LIFE, claim, release, settle
 from tests.adapters.servers import GUNICORN_THREADS, UVICORN_H11, running
 
 from .postgres_server import PASSWORD, QUOTED, PostgresServer, programs
@@ -749,7 +750,7 @@ def test_the_interpreter_ends(url: str) -> None:
     script = """
 import asyncio, sys, time
 from l402_middleware.ledgers import PostgresLedger
-from l402_middleware.testing.ledger_contract import claim
+from l402_middleware.testing.ledger_steps import claim
 async def main():
     await ledger.hold(claim(time.time())).wait()
 ledger = PostgresLedger(sys.argv[1])

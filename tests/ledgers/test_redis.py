@@ -8,10 +8,8 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -20,96 +18,22 @@ from typing import Any, NoReturn
 
 import anyio
 import pytest
-import redis
-from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.retry import Retry
 
 from l402_middleware.core.errors import ConfigurationError, LedgerError
 from l402_middleware.flow import Step
 from l402_middleware.ledgers import RedisLedger, ledger_from_url
 from l402_middleware.ledgers.ledger import Busy, Held, Kept, Ledger, Revoked, Spent, Total, day_of
-from l402_middleware.testing.ledger_contract import (
-    ANSWER,
-    LIFE,
-    REPLAY,
-    LedgerContract,
-    Take,
-    _taking,
-    claim,
-    release,
-    settle,
-)
+from l402_middleware.testing.ledger_contract import LedgerContract
+from l402_middleware.testing.ledger_steps import ANSWER, LIFE, REPLAY, Take, claim, release, settle, taking
+
+from .redis_server import PASSWORD, QUOTED, RedisServer, free_port
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="there is no Redis for Windows"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
 ]
-
-PASSWORD = "hunter2-and/more@"
-QUOTED = "hunter2-and%2Fmore%40"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-class RedisServer:
-    """A redis-server on a loopback port and a socket, with all its files in one temporary folder."""
-
-    def __init__(self, *options: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="l402-redis-")
-        self.port = free_port()
-        self.socket = f"{self._folder.name}/redis.sock"
-        self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.socket}?password={QUOTED}"
-
-    def start(self, *options: str, wait: bool = True) -> None:
-        """Start it, with its files as they are."""
-        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--unixsocket", self.socket]
-        command += ["--dir", self._folder.name, "--appendonly", "yes", "--save", "", "--requirepass", PASSWORD]
-        command += [*self._options, *options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while wait:
-            try:
-                with self.client() as client:
-                    client.ping()
-            except (redis.ConnectionError, redis.ResponseError):
-                assert self._process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            else:
-                return
-
-    def client(self) -> Any:
-        """The operator's own client."""
-        return redis.Redis(unix_socket_path=self.socket, password=PASSWORD, protocol=2, retry=Retry(NoBackoff(), 0))
-
-    def send(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """End it as a power cut of the process would."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait()
-
-    def remove(self) -> None:
-        self.kill()
-        self._folder.cleanup()
 
 
 @pytest.fixture(scope="module")
@@ -164,11 +88,15 @@ def ledger(server: RedisServer) -> Iterator[RedisLedger]:
 @pytest.fixture(params=["block", "asyncio", "trio"])
 def take(request: pytest.FixtureRequest) -> Iterator[Take]:
     """Every way of taking a step."""
-    with _taking(request.param) as take:
+    with taking(request.param) as take:
         yield take
 
 
 class TestRedisLedger(LedgerContract):
+    def forget(self, ledger: Ledger, now: float) -> None:
+        """Keys end by the server's clock."""
+        time.sleep(max(0.0, now - time.time()))
+
     @pytest.fixture
     def ledger(self, server: RedisServer) -> Iterator[RedisLedger]:
         ledger = RedisLedger(server.url)
@@ -431,7 +359,7 @@ import asyncio, json, random, sys, time
 from dataclasses import replace
 from l402_middleware.ledgers import RedisLedger
 from l402_middleware.ledgers.ledger import Held
-from l402_middleware.testing.ledger_contract import claim, settle
+from l402_middleware.testing.ledger_steps import claim, settle
 
 url, seed = sys.argv[1:]
 ledger, delivered = RedisLedger(url), {}

@@ -23,7 +23,8 @@ import pytest
 from l402_middleware.core.errors import ConfigurationError, LedgerError
 from l402_middleware.ledgers import SQLiteLedger, sqlite_writer
 from l402_middleware.ledgers.ledger import Busy, Claim, Held, Spent
-from l402_middleware.testing.ledger_contract import ANSWER, LEASE, LIFE, LedgerContract, claim, settle
+from l402_middleware.testing.ledger_contract import LedgerContract
+from l402_middleware.testing.ledger_steps import ANSWER, LEASE, LIFE, claim, settle
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="forks, signals and resource limits"),
@@ -456,7 +457,7 @@ import sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from l402_middleware.ledgers import SQLiteLedger
 from l402_middleware.ledgers.ledger import Held
-from l402_middleware.testing.ledger_contract import claim, settle
+from l402_middleware.testing.ledger_steps import claim, settle
 from dataclasses import replace
 
 ledger = SQLiteLedger(sys.argv[1])
@@ -476,7 +477,7 @@ KILLED = """
 import sys, time
 from dataclasses import replace
 from l402_middleware.ledgers import SQLiteLedger
-from l402_middleware.testing.ledger_contract import claim
+from l402_middleware.testing.ledger_steps import claim
 
 ledger = SQLiteLedger(sys.argv[1])
 print(ledger.hold(replace(claim(float(sys.argv[3])), payment_hash=bytes.fromhex(sys.argv[2]))).block(), flush=True)
@@ -554,7 +555,7 @@ def test_the_interpreter_ends(path: Path) -> None:
     script = """
 import sys, time
 from l402_middleware.ledgers import SQLiteLedger
-from l402_middleware.testing.ledger_contract import claim
+from l402_middleware.testing.ledger_steps import claim
 ledger = SQLiteLedger(sys.argv[1])
 ledger.hold(claim(time.time())).block()
 """

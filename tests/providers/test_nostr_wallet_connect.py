@@ -23,6 +23,8 @@ from l402_middleware.testing.provider_contract import ProviderContract, request_
 
 from .nostr_wallet import NostrWallet, nostr_wallet
 
+pytestmark = pytest.mark.slow
+
 PUBLIC_KEY = "b889ff5b1513b641e2a139f661a661364979c5beee91842f8f0ef42ab558e9d4"
 SECRET = "71a8c14c1407c113601079c4302dab36460f0ccd0ad506f1f2dc73b5100e4f3c"
 LOOPS = ["asyncio", "trio"]
@@ -36,7 +38,6 @@ def shared_wallet() -> Iterator[NostrWallet]:
         yield wallet
 
 
-@pytest.mark.slow
 class TestContract(ProviderContract):
     """What every provider must do."""
 
@@ -351,7 +352,6 @@ if child:
         ("used", ["child unreachable True", "parent has one", "parent has one"]),
     ],
 )
-@pytest.mark.slow
 def test_a_forked_child(wallet: NostrWallet, before: str, said: list[str]) -> None:
     """A child has its own connection; where its parent used nostr-sdk before, it says at once why it can have none."""
     done = subprocess.run(

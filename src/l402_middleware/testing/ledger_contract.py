@@ -14,27 +14,21 @@ makes payments of its own, for endpoints of their own, so one store may serve th
 Needs pytest and Hypothesis; where trio is installed, every test runs under it too.
 """
 
-import math
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from dataclasses import replace
 from itertools import cycle
 from threading import Barrier
-from typing import Protocol, TypeVar, get_args
 
 import anyio
 import pytest
-from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import run_state_machine_as_test
 
-from l402_middleware.flow import Flow, Step, adrive, do, drive
+from l402_middleware.flow import Flow, adrive, do, drive
 from l402_middleware.ledgers.ledger import (
     Busy,
     Claim,
@@ -49,75 +43,32 @@ from l402_middleware.ledgers.ledger import (
     What,
     day_of,
 )
-
-T = TypeVar("T")
-
-LEASE = 60.0
-LIFE = 7200.0
-REPLAY = 600.0
-
-BACKENDS = ["asyncio", *(["trio"] if find_spec("trio") else [])]
-
-ANSWER = bytes(range(256))
-
-WHAT: tuple[What, ...] = get_args(What)
-
-
-class Take(Protocol):
-    """One way of taking a step: blocking, or awaiting on some event loop."""
-
-    def __call__(self, step: Step[T]) -> T: ...
-
-
-def claim(now: float, *, uses: int | None = 1, like: Claim | None = None, request: bytes = b"\x01" * 32) -> Claim:
-    """A claim on a new payment for an endpoint of its own, or a further one on the payment of `like`."""
-    return Claim(
-        payment_hash=like.payment_hash if like else os.urandom(32),
-        token_id=like.token_id if like else os.urandom(32),
-        hold_id=os.urandom(16),
-        uses=uses,
-        request=request,
-        endpoint=like.endpoint if like else f"GET /forecast/{os.urandom(8).hex()}",
-        msat=21_000,
-        now=now,
-        lease_until=now + LEASE,
-        forget_at=now + LIFE,
-    )
-
-
-def settle(ledger: Ledger, held: Claim, answer: bytes | None = None, *, after: float = 1.0) -> Step[bool]:
-    """Settle a hold `after` seconds from its claim, and keep the answer for `REPLAY` seconds from then."""
-    now = held.now + after
-    return ledger.settle(held.payment_hash, held.hold_id, now, answer, now + REPLAY)
-
-
-def release(ledger: Ledger, held: Claim, *, after: float = 1.0) -> Step[None]:
-    """Give a hold back `after` seconds from its claim."""
-    return ledger.release(held.payment_hash, held.hold_id, held.now + after)
-
-
-def sums(take: Take, ledger: Ledger, held: Claim) -> dict[What, int]:
-    """How often each thing is on record for the endpoint of `held`, from the day before its claim to the day after."""
-    day = day_of(held.now)
-    counts: Counter[What] = Counter()
-    for total in take(ledger.totals(day - 1, day + 1)):
-        if total.endpoint == held.endpoint:
-            counts[total.what] += total.count
-    return dict(counts)
-
-
-def events(take: Take, ledger: Ledger, held: Claim) -> list[What]:
-    """What is on record for the payment of `held`, oldest first."""
-    history = take(ledger.history(held.payment_hash))
-    return [] if history is None else [event.what for event in history.events]
+from l402_middleware.testing.ledger_model import Histories
+from l402_middleware.testing.ledger_steps import (
+    ANSWER,
+    BACKENDS,
+    LEASE,
+    LIFE,
+    REPLAY,
+    WHAT,
+    Take,
+    claim,
+    events,
+    release,
+    settle,
+    sums,
+    taking,
+)
 
 
 class LedgerContract:
     """Subclass it in a test module and give a `ledger` fixture."""
 
     def forget(self, ledger: Ledger, now: float) -> None:
-        """Bring the ledger to forget what it may at `now`; for one that prunes as it goes, by traffic at that time."""
-        time.sleep(max(0.0, now - time.time()))
+        """Bring the ledger to forget what it may at `now`: by traffic at that time, for one that prunes as it goes.
+
+        Where the store forgets by a clock of its own, wait for that time first.
+        """
         for _ in range(20):
             ledger.hold(claim(now)).block()
 
@@ -135,7 +86,7 @@ class LedgerContract:
 
     @pytest.fixture(params=["block", *BACKENDS])
     def take(self, request: pytest.FixtureRequest) -> Iterator[Take]:
-        with _taking(request.param) as take:
+        with taking(request.param) as take:
             yield take
 
     @pytest.fixture
@@ -724,11 +675,11 @@ class LedgerContract:
     def test_any_history_agrees_with_the_model(self, ledger: Ledger) -> None:
         """Whatever order steps and clock ticks come in, every outcome is one that the written rule allows."""
 
-        class Histories(_Histories):
+        class OfThisLedger(Histories):
             store = ledger
 
         run_state_machine_as_test(
-            Histories,
+            OfThisLedger,
             settings=settings(
                 max_examples=40,
                 stateful_step_count=30,
@@ -737,15 +688,6 @@ class LedgerContract:
                 suppress_health_check=list(HealthCheck),
             ),
         )
-
-
-@contextmanager
-def _taking(how: str) -> Iterator[Take]:
-    if how == "block":
-        yield lambda step: step.block()
-    else:
-        with start_blocking_portal(how) as portal:
-            yield lambda step: portal.call(step.wait)
 
 
 def _check_race(outcomes: list[Outcome], uses: int) -> None:
@@ -799,172 +741,3 @@ def _check_shared_record(ledger: Ledger, shared: Claim, bundle: Claim, pass_: Cl
         Total(day, shared.endpoint, "released", 100),
         Total(day, shared.endpoint, "replayed", 100),
     ]
-
-
-@dataclass
-class _Payment:
-    """What the rule knows of one payment: its holds by id, with the end of their lease and their request."""
-
-    first: Claim
-    known: bool = False
-    revoked: bool = False
-    confirmed: bool = False
-    settled: int = 0
-    leases: dict[bytes, float] = field(default_factory=dict)
-    requests: dict[bytes, bytes] = field(default_factory=dict)
-    kept: tuple[bytes, bytes, float] | None = None
-    events: list[Event] = field(default_factory=list)
-
-
-class _Histories(RuleBasedStateMachine):
-    """Everything that can happen to four payments, with a clock that goes on, and at times a little back.
-
-    No two leases end at the same instant, so every outcome, total and event is foreseen, with one exception: a kept
-    answer whose time was once over may be gone, should the clock go back.
-    """
-
-    PAYMENTS = st.integers(0, 3)
-    HOLDS = st.integers(0, 5)
-    REQUESTS = st.sampled_from([b"\x01" * 32, b"\x02" * 32])
-
-    store: Ledger
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.latest = math.floor(time.time())
-        self.leases = 0
-        first = claim(self.now)
-        self.payments = [_Payment(replace(claim(self.now, uses=uses), endpoint=first.endpoint)) for uses in (1, 2, 5)]
-        self.payments.append(_Payment(replace(claim(self.now, uses=None), endpoint=first.endpoint)))
-        self.touched = self.payments[0]
-        self.totals: Counter[tuple[int, What]] = Counter()
-        self.msat: Counter[int] = Counter()
-
-    @rule(seconds=st.sampled_from([1, 10, 59, 60, 61, 600, 40_000, -1, -5, -30]))
-    def tick(self, seconds: int) -> None:
-        self.now += seconds
-        self.latest = max(self.latest, self.now)
-
-    @rule(payment=PAYMENTS, request=REQUESTS)
-    def hold(self, payment: int, request: bytes) -> None:
-        known = self.touched = self.payments[payment]
-        asked = replace(
-            claim(self.now, uses=known.first.uses, like=known.first, request=request),
-            lease_until=self.lease(LEASE),
-            forget_at=self.now + 400 * LIFE,
-        )
-        outcome = self.store.hold(asked).block()
-        if known.revoked:
-            assert outcome == Revoked()
-            return
-        uses, new, known.known = known.first.uses, not known.known, True
-        if uses is None:
-            assert outcome == Held(None, known.confirmed)
-            if new:
-                self.note(known, "paid")
-            return
-        active = sum(lease_until > self.now for lease_until in known.leases.values())
-        if known.settled + active < uses:
-            assert outcome == Held(uses - known.settled - active - 1, known.confirmed)
-            if known.settled + len(known.leases) == uses:
-                del known.leases[min(known.leases, key=lambda hold_id: known.leases[hold_id])]
-                self.note(known, "lapsed")
-            known.leases[asked.hold_id] = asked.lease_until
-            known.requests[asked.hold_id] = request
-        elif known.settled < uses:
-            assert outcome == Busy()
-        elif (
-            known.kept
-            and known.kept[1] == request
-            and self.now < known.kept[2]
-            and not (outcome == Spent() and self.latest >= known.kept[2])
-        ):
-            assert outcome == Kept(known.kept[0])
-            self.note(known, "replayed")
-        else:
-            assert outcome == Spent()
-
-    @rule(payment=PAYMENTS, which=HOLDS, seconds=st.sampled_from([1, 60, 300]))
-    def renew(self, payment: int, which: int, seconds: int) -> None:
-        known, hold_id = self.pick(payment, which)
-        until = self.lease(seconds)
-        assert self.store.renew(known.first.payment_hash, hold_id, until).block() == (hold_id in known.leases)
-        if hold_id in known.leases:
-            known.leases[hold_id] = until
-
-    @rule(payment=PAYMENTS, which=HOLDS, answer=st.none() | st.binary(max_size=8))
-    def settle(self, payment: int, which: int, answer: bytes | None) -> None:
-        known, hold_id = self.pick(payment, which)
-        until = self.now + REPLAY
-        settled = self.store.settle(known.first.payment_hash, hold_id, self.now, answer, until).block()
-        assert settled == (hold_id in known.leases)
-        if settled:
-            del known.leases[hold_id]
-            if not known.settled:
-                self.note(known, "paid")
-            known.settled += 1
-            self.note(known, "delivered")
-            if answer is not None:
-                known.kept = (answer, known.requests[hold_id], until)
-
-    @rule(payment=PAYMENTS, which=HOLDS)
-    def release(self, payment: int, which: int) -> None:
-        known, hold_id = self.pick(payment, which)
-        self.store.release(known.first.payment_hash, hold_id, self.now).block()
-        if known.leases.pop(hold_id, None) is not None:
-            self.note(known, "released")
-
-    @rule(payment=PAYMENTS)
-    def confirm(self, payment: int) -> None:
-        known = self.touched = self.payments[payment]
-        self.store.confirm(known.first.payment_hash, self.now).block()
-        if known.known and not known.confirmed:
-            known.confirmed = True
-            self.note(known, "confirmed")
-
-    @rule(payment=st.sampled_from([1, 3]))
-    def revoke(self, payment: int) -> None:
-        known = self.touched = self.payments[payment]
-        self.store.revoke(known.first.token_id).block()
-        known.revoked = True
-
-    @rule(what=st.sampled_from(["offered", "refused", "delivered"]), count=st.integers(1, 1000))
-    def count(self, what: What, count: int) -> None:
-        self.store.count([Total(day_of(self.now), self.touched.first.endpoint, what, count)]).block()
-        self.totals[day_of(self.now), what] += count
-
-    @invariant()
-    def never_sold_twice(self) -> None:
-        for known in self.payments:
-            assert known.first.uses is None or known.settled + len(known.leases) <= known.first.uses
-
-    @invariant()
-    def the_record_agrees(self) -> None:
-        endpoint, start = self.touched.first.endpoint, day_of(self.payments[0].first.now)
-        totals = self.store.totals(start - 1, day_of(self.latest)).block()
-        assert [total for total in totals if total.endpoint == endpoint] == [
-            Total(day, endpoint, what, count, self.msat[day] if what == "paid" else 0)
-            for (day, what), count in sorted(self.totals.items())
-        ]
-        history = self.store.history(self.touched.first.payment_hash).block()
-        assert (history is not None) == self.touched.known
-        if history is not None:
-            assert history.delivered == self.touched.settled
-            assert list(history.events) == self.touched.events
-
-    def lease(self, seconds: float) -> float:
-        """An end of a lease, `seconds` from now, that no other has."""
-        self.leases += 1
-        return self.now + seconds + self.leases / 64
-
-    def note(self, known: _Payment, what: What) -> None:
-        known.events.append(Event(self.now, what))
-        self.totals[day_of(self.now), what] += 1
-        if what == "paid":
-            self.msat[day_of(self.now)] += known.first.msat
-
-    def pick(self, payment: int, which: int) -> tuple[_Payment, bytes]:
-        """One of the payment's holds, ended and settled ones among them, or one that never was."""
-        known = self.touched = self.payments[payment]
-        hold_ids = list(known.requests)
-        return known, hold_ids[-1 - which] if which < len(hold_ids) else os.urandom(16)
