@@ -413,3 +413,43 @@ def test_what_is_inspected_is_what_is_verified() -> None:
     assert isinstance(shown, dict)
     assert shown["payment hash"] == verified.payment_hash.hex()
     assert shown["token id"] == verified.token_id.hex()
+
+
+# narrow
+
+
+def test_narrow_a_macaroon() -> None:
+    """What is appended is what `l402 inspect` then shows."""
+    done = l402("narrow", "--ip", "192.0.2.0/24", "--tls", "AB" * 32, text=TOKEN.encode())
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = l402("inspect", done.stdout.strip()).stdout.splitlines()
+    assert shown == ["macaroon", *MACAROON, "    l402_ip=192.0.2.0/24", f"    l402_tls={'ab' * 32}"]
+
+
+def test_narrow_a_credential() -> None:
+    """An Authorization value comes back whole, its preimage in it, good for a shorter time."""
+    done = subprocess.run(
+        [COMMAND, "narrow", "--seconds", "60"], input=f"L402 {CREDENTIAL}\n", capture_output=True, text=True, check=True
+    )
+    narrowed = done.stdout.strip()
+    assert narrowed.endswith(f":{PREIMAGE.hex()}")
+    last = l402("inspect", text=narrowed.encode()).stdout.splitlines()[-2]
+    until = int(last.partition("l402_valid_until=")[2].split()[0])
+    assert abs(until - time.time() - 60) < 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "message"),
+    [
+        ([], TOKEN, "nothing to narrow it to"),
+        (["--ip", "here"], TOKEN, "here"),
+        (["--tls", "12"], TOKEN, "SHA-256"),
+        (["--ip", "192.0.2.7"], "", "neither"),
+        (["--ip", "192.0.2.7"], f"L402 {CREDENTIAL}, L402 {CREDENTIAL}", "one well-formed credential"),
+    ],
+)
+def test_what_can_not_be_narrowed(arguments: list[str], text: str, message: str) -> None:
+    """The command fails with a sentence, and gives nothing out."""
+    done = l402("narrow", *arguments, text=text.encode())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr

@@ -8,6 +8,7 @@ import anyio
 
 from .core.errors import ConfigurationError, LedgerError, Refusal
 from .flow import Step, adrive
+from .paywall.callers import from_pem
 from .paywall.delivery import STAY, Delivery
 from .paywall.offer import Offer
 from .paywall.paywall import Decision, Paywall
@@ -167,7 +168,13 @@ class Visit:
             headers=scope["headers"],
             peer=client[0] if client else None,
             read_body=lambda limit: _ReadBody(self, limit),
+            read_certificate=self._certificate,
         )
+
+    def _certificate(self) -> bytes | None:
+        """What the server says by ASGI's `tls` extension; few servers do."""
+        tls = (self.scope.get("extensions") or {}).get("tls") or {}
+        return None if tls.get("client_cert_error") else from_pem(tls.get("client_cert_chain") or ())
 
     def _sale(self) -> tuple[Offer, str] | None:
         # A paywall further inside may have taken this request over: then it answers for it.

@@ -19,6 +19,7 @@ from .doctor import Finding, examine
 from .inspection import Parts, inspect, utc
 from .ledgers import MemoryLedger, SQLiteLedger, ledger_from_url
 from .ledgers.ledger import Ledger, What, day_of
+from .narrowing import narrow
 
 # More than one header's value, and no more than a mistaken pipe should cost.
 _MAX_STDIN: Final = 64 * 1024
@@ -68,6 +69,18 @@ def _parser() -> argparse.ArgumentParser:
         help="read from the standard input where not given, as a credential should be",
     )
     inspecting.set_defaults(run=_inspect)
+
+    about = "narrow a credential before it is handed on"
+    narrowing = commands.add_parser(
+        "narrow",
+        help=about,
+        description=f"{about.capitalize()}: to callers, or a time. Reads an Authorization value, or a macaroon, from "
+        "the standard input, and prints it narrowed. Needs no keys.",
+    )
+    narrowing.add_argument("--ip", metavar="LIST", help="IP addresses or networks, separated by commas")
+    narrowing.add_argument("--tls", metavar="SHA256", help="of the caller's TLS client certificate (DER), in hex")
+    narrowing.add_argument("--seconds", type=_small, metavar="N", help="good for so long, from now on")
+    narrowing.set_defaults(run=_narrow)
 
     about = "try the configured provider, ledger and keys, and say what is wrong and how to mend it"
     doctor = commands.add_parser(
@@ -149,6 +162,15 @@ def _inspect(options: argparse.Namespace) -> None:
         _say_json(_keys(parts))
     else:
         _say(_lines(parts))
+
+
+def _narrow(options: argparse.Namespace) -> None:
+    until = None if options.seconds is None else int(time.time()) + options.seconds
+    text = sys.stdin.buffer.read(_MAX_STDIN).decode("latin-1")
+    try:
+        _say([narrow(text, ip=options.ip, tls=options.tls, valid_until=until)])
+    except ValueError as error:
+        raise _Failure(str(error)) from None
 
 
 def _lines(parts: Parts, indent: str = "") -> Iterable[str]:

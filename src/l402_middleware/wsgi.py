@@ -4,10 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from ssl import SSLSocket
 from typing import TYPE_CHECKING
 
 from .core.errors import ConfigurationError, LedgerError, Refusal
 from .flow import Step, drive
+from .paywall.callers import from_pem
 from .paywall.delivery import STAY, Delivery
 from .paywall.offer import Offer
 from .paywall.paywall import Decision, Paywall
@@ -80,7 +82,19 @@ class Visit:
             headers=list(_headers(environ)),
             peer=environ.get("REMOTE_ADDR"),
             read_body=lambda limit: _ReadBody(self, limit),
+            read_certificate=self._certificate,
         )
+
+    def _certificate(self) -> bytes | None:
+        """What the server says: in the variables of Apache's mod_ssl, or by the connection itself."""
+        environ = self.environ
+        if "SSL_CLIENT_CERT" in environ:
+            is_proved = environ.get("SSL_CLIENT_VERIFY", "SUCCESS") in ("SUCCESS", "GENEROUS")
+            return from_pem([environ["SSL_CLIENT_CERT"]]) if is_proved else None
+        connection = environ.get("gunicorn.socket")
+        if not isinstance(connection, SSLSocket):
+            return None
+        return connection.getpeercert(binary_form=True)
 
     def spool(self, limit: int) -> Body:
         """Read the whole body, and keep it for the application."""

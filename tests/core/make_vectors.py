@@ -13,6 +13,7 @@ from typing import Any
 
 from l402_middleware.core import bech32
 from l402_middleware.core.binding import endpoint_digest, request_digest
+from l402_middleware.core.callers import from_networks, with_certificate
 from l402_middleware.core.caveats import Caveats, Terms
 from l402_middleware.core.challenge import Challenge, problem
 from l402_middleware.core.credential import Issuer
@@ -28,6 +29,7 @@ PREIMAGE = bytes(range(32, 64))
 TOKEN_ID = bytes(range(64, 96))
 CREATED_AT = 1_700_000_000
 VALID_UNTIL = CREATED_AT + 3600 + 3600
+CALLERS = from_networks("192.0.2.7,2001:db8::/64") & with_certificate(bytes(range(32, 64)).hex())
 
 
 def golden() -> dict[str, Any]:
@@ -43,6 +45,7 @@ def golden() -> dict[str, Any]:
         "bundle": Terms(endpoint, amount, 20, None, VALID_UNTIL),
         "pass": Terms(endpoint, msats(1), None, None, VALID_UNTIL),
         "one request": Terms(endpoint, amount, 1, bound, VALID_UNTIL),
+        "one caller": Terms(endpoint, amount, 1, None, VALID_UNTIL, CALLERS),
     }
     tokens = {name: issuer.issue(payment_hash, TOKEN_ID, terms) for name, terms in sales.items()}
     # The signature of the invoice is zeros: it reads well, and nobody can pay it.

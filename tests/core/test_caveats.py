@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from l402_middleware.core.callers import ANYBODY, address_of, from_networks, with_certificate
 from l402_middleware.core.caveats import Caveats, Terms, UnknownCaveats
 from l402_middleware.core.errors import BadCredential, ConfigurationError
 from l402_middleware.core.money import MAX_MSAT, Msat, msats
@@ -38,6 +39,17 @@ def test_writes_exactly_three() -> None:
     assert OURS.write(replace(TERMS, uses=None, request="r"))[2] == "l402_offer=edNjU9kHDZM0vuKgbJWSFw.21000.*.r"
 
 
+PRINT = "0123456789abcdef" * 4
+BOUND = from_networks("192.0.2.7,2001:db8::/64") & with_certificate(PRINT)
+
+
+def test_writes_one_more_for_a_caller() -> None:
+    """A sale that is bound to its caller says so after the three, and only then."""
+    assert OURS.write(replace(TERMS, callers=BOUND)) == [*SOLD, *CALLERS]
+
+
+CALLERS = ["l402_ip=192.0.2.7,2001:db8::/64", f"l402_tls={PRINT}"]
+
 digests = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", min_size=22, max_size=43)
 services = st.from_regex("[A-Za-z0-9][A-Za-z0-9-]{0,31}", fullmatch=True)
 terms_strategy = st.builds(
@@ -47,6 +59,7 @@ terms_strategy = st.builds(
     uses=st.none() | st.integers(1, 10**12),
     request=st.none() | digests.filter(lambda digest: digest != "-"),
     valid_until=st.integers(0, 10**15 - 1),
+    callers=st.sampled_from([ANYBODY, from_networks("192.0.2.0/24"), with_certificate(PRINT), BOUND]),
 )
 
 
@@ -85,7 +98,26 @@ def test_accepts_what_narrows(appended: str, valid_until: int, reader: Caveats) 
     assert read([*SOLD, appended, appended], reader) == replace(TERMS, valid_until=valid_until)
 
 
+def test_callers_only_become_fewer() -> None:
+    """Each repeated condition must hold too, whichever comes first, whether it was sold or appended."""
+    wide, narrow, elsewhere = "l402_ip=192.0.2.0/24", "l402_ip=192.0.2.7", "l402_ip=198.51.100.1"
+    here, there = address_of("192.0.2.7"), address_of("192.0.2.8")
+    for appended in ([wide, narrow], [narrow, wide]):
+        callers = read([*SOLD, *appended]).callers
+        assert callers.include(here, None)
+        assert not callers.include(there, None)
+    assert not read([*SOLD, narrow, elsewhere]).callers.include(here, None)
+    assert read([*SOLD, *CALLERS], STRICT) == replace(TERMS, callers=BOUND)
+
+
 REFUSED: dict[str, str | bytes] = {
+    "an address in another spelling": "l402_ip=192.0.2.07",
+    "no address": "l402_ip=",
+    "an address without an equals sign": "l402_ip",
+    "binary for an address": b"l402_ip=\xff\xfe",
+    "a fingerprint in upper case": "l402_tls=" + PRINT.upper(),
+    "no fingerprint": "l402_tls=",
+    "a caller's condition that is not known": "l402_asn=64496",
     "case 28: later": "l402_valid_until=1700000001",
     "case 29: another service": "services=other:0",
     "case 29: one service more": "services=l402:0,other:0",
@@ -192,10 +224,14 @@ def test_another_services_credential_is_refused() -> None:
 
 
 conditions = st.sampled_from(
-    ["services", "l402_valid_until", "l402_offer", "l402_capabilities", "l402_x", "preimage", "holder", ""]
+    [
+        *("services", "l402_valid_until", "l402_offer", "l402_capabilities", "l402_x", "preimage", "holder", ""),
+        *("l402_ip", "l402_tls"),
+    ]
 )
 values = st.one_of(
     st.sampled_from([*(caveat.partition("=")[2] for caveat in SOLD), "l402:0,x:0", "x:0", "-", "a.1.1.-"]),
+    st.sampled_from(["192.0.2.7", "192.0.2.0/24", "0.0.0.0/0", "198.51.100.1,2001:db8::/64", "::/0", PRINT, "0" * 64]),
     st.just(PREIMAGE.hex()),
     st.integers(-10, 2_000_000_000).map(str),
     st.text(max_size=8),
@@ -208,13 +244,20 @@ appendable = st.one_of(
 )
 
 
+SOMEBODY = [
+    (peer, certificate)
+    for peer in (None, "192.0.2.7", "192.0.2.8", "198.51.100.1", "2001:db8::1", "2001:db9::1", "::ffff:192.0.2.7")
+    for certificate in (None, PRINT, "0" * 64)
+]
+
+
 @given(st.lists(appendable, max_size=6), st.sampled_from([OURS, STRICT]))
 @example([b"services", b"services=l402:0"], OURS)
 @example([b"l402_valid_until=5", b"l402_valid_until=1700000000"], OURS)
 def test_nothing_that_is_appended_widens(appended: list[bytes], reader: Caveats) -> None:
-    """Any caveats at all, after ours: never later, nothing else changed; and what is refused stays refused."""
+    """Any caveats at all, after ours: never later, for nobody else, nothing else changed; the refused stays refused."""
     sold = [caveat.encode() for caveat in SOLD]
-    latest, refused = TERMS.valid_until, False
+    latest, refused, included = TERMS.valid_until, False, set(SOMEBODY)
     for count in range(len(appended) + 1):
         try:
             left = reader.read([*sold, *appended[:count]], PREIMAGE)
@@ -223,8 +266,10 @@ def test_nothing_that_is_appended_widens(appended: list[bytes], reader: Caveats)
             continue
         assert not refused
         assert left.valid_until <= latest
-        assert replace(left, valid_until=TERMS.valid_until) == TERMS
-        latest = left.valid_until
+        assert replace(left, valid_until=TERMS.valid_until, callers=ANYBODY) == TERMS
+        still = {caller for caller in SOMEBODY if left.callers.include(address_of(caller[0]), caller[1])}
+        assert still <= included
+        latest, included = left.valid_until, still
 
 
 @given(st.lists(appendable, max_size=6))

@@ -14,8 +14,8 @@ NAMES = {path.stem for path in MODULES}
 
 # All of the standard library that a protocol needs. What is not here touches the world, or has to say why it does not.
 STANDARD = {
-    "base64", "binascii", "collections.abc", "dataclasses", "decimal", "functools", "hashlib", "hmac", "itertools",
-    "re", "typing",
+    "base64", "binascii", "collections.abc", "dataclasses", "decimal", "functools", "hashlib", "hmac", "ipaddress",
+    "itertools", "re", "typing",
 }  # fmt: skip
 
 # Exceptions, each with its one module and its one reason.

@@ -56,6 +56,8 @@ def ask(
     query: bytes = b"",
     headers: Headers | None = None,
     body: bytes = b"",
+    peer: str | None = "127.0.0.1",
+    certificate: bytes | None = None,
 ) -> RequestView:
     """A request to `endpoint` with these Authorization field values."""
     content = GivenBody(body)
@@ -70,8 +72,9 @@ def ask(
         path=path or endpoint.split()[1],
         query_string=query,
         headers=[*(headers or []), *((b"authorization", value) for value in credentials)],
-        peer="127.0.0.1",
+        peer=peer,
         read_body=read_body,
+        read_certificate=lambda: certificate,
     )
 
 

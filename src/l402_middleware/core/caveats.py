@@ -6,15 +6,18 @@ A challenge carries exactly three, because npm's `macaroon`, the most limited li
     <service>_valid_until=<unix seconds>
     <service>_offer=<endpoint>.<msat>.<uses or *>.<request or ->
 
+Where the sale is bound to its caller, one more says to whom (see `core.callers`).
+
 Whoever holds a macaroon can append caveats. So the first one of a condition is what was sold, and each
 later one may only take away from it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from .callers import ANYBODY, Callers, from_networks, with_certificate
 from .errors import BadCredential, ConfigurationError
 from .money import Msat
 
@@ -33,7 +36,7 @@ class Terms:
 
     `endpoint` and `request` are digests (see `core.binding`); `request` is None where any
     request to the endpoint will do. `uses` is None for a pass. `valid_until` is unix seconds; at that very second the
-    credential is expired.
+    credential is expired. `callers` are those who may use it.
     """
 
     endpoint: str
@@ -41,6 +44,7 @@ class Terms:
     uses: int | None
     request: str | None
     valid_until: int
+    callers: Callers = ANYBODY
 
 
 class Caveats:
@@ -59,6 +63,7 @@ class Caveats:
         self._valid_until = f"{service}_valid_until"
         self._offer = f"{service}_offer"
         self._capabilities = f"{service}_capabilities"
+        self._callers = {f"{service}_ip": from_networks, f"{service}_tls": with_certificate}
         self._rejects_unknown = unknown == "reject"
 
     def write(self, terms: Terms) -> list[str]:
@@ -76,6 +81,7 @@ class Caveats:
             f"services={self._tier}",
             f"{self._valid_until}={terms.valid_until}",
             f"{self._offer}={terms.endpoint}.{terms.amount.msat}.{uses}.{terms.request or '-'}",
+            *terms.callers.write(self.service),
         ]
 
     def read(self, caveats: Iterable[bytes], preimage: bytes) -> Terms:
@@ -83,9 +89,10 @@ class Caveats:
 
         Raises `BadCredential`: `wrong-service` where the service is not (or no longer) named,
         `invalid-credential` where a condition is missing, repeated and not narrower, ill-formed, or in our
-        namespace and not known. Whether the terms fit the request and the clock is the caller's to check.
+        namespace and not known. Whether the terms fit the request, its caller and the clock is the caller's to check.
         """
         narrowing: dict[str, str] = {}
+        callers = ANYBODY
         for caveat in caveats:
             condition, equals, value = caveat.decode("utf-8", "surrogateescape").partition("=")
             earlier = narrowing.get(condition)
@@ -99,6 +106,10 @@ class Caveats:
                 allowed = earlier is None or value == earlier
             elif condition == "preimage":
                 allowed = value.lower() == preimage.hex()
+            elif condition in self._callers:
+                more = _understood(self._callers[condition], value)
+                allowed = more is not None
+                callers &= more or ANYBODY
             else:
                 allowed = not self._rejects_unknown and not condition.startswith(self._namespace)
             if not allowed:
@@ -106,6 +117,9 @@ class Caveats:
             narrowing[condition] = value
         if self._tier not in narrowing.get("services", "").split(","):
             raise BadCredential("wrong-service")
+        return self._terms(narrowing, callers)
+
+    def _terms(self, narrowing: dict[str, str], callers: Callers) -> Terms:
         try:
             endpoint, msat, uses, request = narrowing[self._offer].split(".")
             return Terms(
@@ -114,6 +128,7 @@ class Caveats:
                 uses=None if uses == "*" else int(uses),
                 request=None if request == "-" else request,
                 valid_until=int(narrowing[self._valid_until]),
+                callers=callers,
             )
         except (KeyError, ValueError, ConfigurationError):
             raise BadCredential("invalid-credential") from None
@@ -125,6 +140,13 @@ class Caveats:
         """
         prefix = f"{self._valid_until}=".encode()
         return next(int(caveat[len(prefix) :]) for caveat in caveats if caveat.startswith(prefix))
+
+
+def _understood(read: Callable[[str], Callers], value: str) -> Callers | None:
+    try:
+        return read(value)
+    except ValueError:
+        return None
 
 
 def _is_sublist(value: str, earlier: str | None) -> bool:

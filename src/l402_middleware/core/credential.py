@@ -7,7 +7,7 @@ issuing one stores nothing.
 
 import hmac
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from . import macaroon
@@ -61,7 +61,7 @@ class Issuer:
         """The payment and the terms behind `credential`, at unix time `now`.
 
         Every macaroon in it must be ours, the same token attenuated differently. Raises `BadCredential` with the
-        code that says which check failed. Whether the terms fit the request is the caller's to check.
+        code that says which check failed. Whether the terms fit the request and who sends it is the caller's to check.
         """
         verified = [self._verify(raw, credential.preimage) for raw in credential.macaroons]
         first = verified[0]
@@ -69,6 +69,8 @@ class Issuer:
             raise BadCredential("invalid-credential")
         if min(each.terms.valid_until for each in verified) <= now:
             raise BadCredential("expired")
+        for other in verified[1:]:
+            first = replace(first, terms=replace(first.terms, callers=first.terms.callers & other.terms.callers))
         return first
 
     def _verify(self, raw: bytes, preimage: bytes) -> Verified:

@@ -22,6 +22,7 @@ CredentialCode: TypeAlias = Literal[
     "wrong-service",
     "wrong-endpoint",
     "wrong-request",
+    "wrong-caller",
     "already-used",
     "revoked",
 ]
@@ -54,6 +55,7 @@ _TITLES: dict[CredentialCode, str] = {
     "wrong-service": "The credential was issued for another service.",
     "wrong-endpoint": "The credential was bought for another endpoint.",
     "wrong-request": "The credential was bought for another request.",
+    "wrong-caller": "The credential is for another IP address or TLS client certificate than this request came with.",
     "already-used": "The credential has been used up.",
     "revoked": "The credential was revoked.",
 }

@@ -18,6 +18,7 @@ would hold a worker for 11 seconds.
 """
 
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pymacaroons import MACAROON_V2
@@ -26,6 +27,9 @@ from pymacaroons.serializers import BinarySerializer
 
 # A header full of macaroons full of caveats must cost less than 5 ms, every one of them an HMAC.
 MAX_CAVEATS = 16
+
+# Its length in at most two bytes of seven bits.
+_MAX_FIELD = 0x3FFF
 
 _LOCATION, _IDENTIFIER, _SIGNATURE = 1, 2, 6
 _KEY_GENERATOR = b"macaroons-key-generator"
@@ -83,6 +87,24 @@ def read(raw: bytes) -> Macaroon:
     if raw[at : at + 3] != b"\x00\x06\x20" or len(raw) != at + 35:
         raise ValueError("no signature at the end")
     return Macaroon(location, identifier, tuple(caveats), raw[-32:])
+
+
+def narrow(raw: bytes, caveats: Iterable[str]) -> bytes:
+    """The V2 binary macaroon with `caveats` appended, for which its holder needs no key.
+
+    Raises `ValueError` where `raw` is no macaroon that `read` reads, or would not be one any more.
+    """
+    signature = read(raw).signature
+    body = raw[:-35]
+    for caveat in map(str.encode, caveats):
+        if len(caveat) > _MAX_FIELD:
+            raise ValueError("a caveat that is too long")
+        length = bytes((len(caveat),)) if len(caveat) < 0x80 else bytes((len(caveat) & 0x7F | 0x80, len(caveat) >> 7))
+        body += bytes((_IDENTIFIER,)) + length + caveat + b"\0"
+        signature = hmac.digest(signature, caveat, "sha256")
+    narrowed = body + b"\x00\x06\x20" + signature
+    read(narrowed)
+    return narrowed
 
 
 def _field(raw: bytes, at: int) -> tuple[bytes, int]:

@@ -12,6 +12,7 @@ Amount: TypeAlias = int | Msat | Fiat
 PriceFunction: TypeAlias = Callable[[RequestView], Amount | Awaitable[Amount]]
 Price: TypeAlias = Amount | PriceFunction
 Bind: TypeAlias = Literal["endpoint", "request"]
+BindCaller: TypeAlias = Literal["ip", "tls"]
 ChargeIf: TypeAlias = Callable[[int], bool]
 
 DEFAULT_MAX_BODY = 16 * 1024 * 1024
@@ -34,6 +35,7 @@ class Conditions(TypedDict, total=False):
     uses: int | None
     valid_for: int
     bind: Bind | None
+    bind_caller: BindCaller | None
     charge_if: ChargeIf
     memo: str | None
     max_body: int
@@ -48,12 +50,14 @@ class Offer:
     - `valid_for`: seconds a credential stays valid after its invoice can no longer be paid.
     - `bind`: "endpoint", or "request" for exactly the quoted method, path, query and body. A computed price is
       always bound to the request.
+    - `bind_caller`: "ip": only the address that was quoted to (of IPv6, its /64) can use the credential; "tls": only
+      who has the TLS client certificate that came with that request. None: whoever has the credential.
     - `charge_if`: which response statuses count as delivered; the payment is kept for the others.
     - `memo`: what the payer's wallet shows; the endpoint by default.
     - `max_body`: the largest body, in bytes, that is read where the sale is bound to the request.
     """
 
-    __slots__ = ("binds_request", "charge_if", "max_body", "memo", "price", "uses", "valid_for")
+    __slots__ = ("bind_caller", "binds_request", "charge_if", "max_body", "memo", "price", "uses", "valid_for")
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Offer:
         uses: int | None = 1,
         valid_for: int = 3600,
         bind: Bind | None = None,
+        bind_caller: BindCaller | None = None,
         charge_if: ChargeIf = below_400,
         memo: str | None = None,
         max_body: int = DEFAULT_MAX_BODY,
@@ -77,6 +82,8 @@ class Offer:
             )
         if bind not in (None, "endpoint", "request"):
             raise ConfigurationError(f'bind must be "endpoint" or "request", not {bind!r}')
+        if bind_caller not in (None, "ip", "tls"):
+            raise ConfigurationError(f'bind_caller must be "ip" or "tls", or None for anybody, not {bind_caller!r}')
         if callable(price) and bind == "endpoint":
             raise ConfigurationError(
                 'a computed price can not have bind="endpoint": a credential for a cheap request would open a dear one'
@@ -85,6 +92,7 @@ class Offer:
             raise ConfigurationError(f"max_body must be a whole number of bytes, not {max_body!r}")
         self.uses = uses
         self.valid_for = valid_for
+        self.bind_caller = bind_caller
         self.binds_request = callable(price) or bind == "request"
         self.charge_if = charge_if
         self.memo = memo

@@ -20,6 +20,7 @@ from ..ledgers.ledger import Ledger
 from ..providers.devnode import WALLET_PATH, DevNode
 from ..providers.provider import InvoiceRequest, Provider
 from ..rates import Rates
+from .callers import callers_of
 from .delivery import Delivery, Replay
 from .invoicing import InvoiceFunction, Invoicing, memo_of
 from .offer import Offer, as_amount
@@ -176,6 +177,7 @@ class Paywall:
     def _challenge(
         self, issuer: Issuer, request: RequestView, offer: Offer, fault: BadCredential | None
     ) -> Flow[Response]:
+        callers = callers_of(request, offer.bind_caller)
         digest = None
         if offer.binds_request:
             # A multipart boundary changes with each send: the client would pay, be refused, and pay again.
@@ -201,6 +203,7 @@ class Paywall:
             uses=offer.uses,
             request=digest,
             valid_until=invoice.expires_at + offer.valid_for,
+            callers=callers,
         )
         challenge = Challenge(issuer.issue(invoice.payment_hash, secrets.token_bytes(32), terms), invoice)
         status, code, title = 402, "payment-required", "Payment required: pay the invoice, then repeat the request."

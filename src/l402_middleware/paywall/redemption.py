@@ -10,6 +10,7 @@ from ..core.credential import Verified
 from ..core.errors import BadCredential
 from ..flow import Flow, do
 from ..ledgers.ledger import Busy, Claim, Held, Kept, Ledger, Revoked, Spent
+from .callers import came_from
 from .delivery import Delivery, Payment, Replay
 from .denylist import Denylist
 from .holds import Hold, Holds
@@ -62,6 +63,9 @@ class Redemption:
         terms = verified.terms
         if terms.endpoint != endpoint_digest(request.endpoint):
             raise BadCredential("wrong-endpoint")
+        # At each request, also for a credential that is remembered: anybody can show it from anywhere.
+        if terms.callers and not came_from(request, terms.callers):
+            raise BadCredential("wrong-caller")
         if terms.request is not None and terms.request != (yield from whole_digest(request, offer)):
             raise BadCredential("wrong-request")
         if terms.uses is None and (yield from self._is_known_pass(verified)):

@@ -76,6 +76,16 @@ class ReadBody(Protocol):
     def __call__(self, limit: int) -> Step[Body]: ...
 
 
+class ReadCertificate(Protocol):
+    """Gives the TLS client certificate (DER) that the request came with; None where it came with none."""
+
+    def __call__(self) -> bytes | None: ...
+
+
+def no_certificate() -> None:
+    """The certificate of a connection that had none."""
+
+
 @dataclass(slots=True)
 class RequestView:
     """One request, the same under every framework.
@@ -95,6 +105,7 @@ class RequestView:
     peer: str | None
     read_body: ReadBody = field(repr=False)
     body: Body | None = field(default=None, repr=False)
+    read_certificate: ReadCertificate = field(default=no_certificate, repr=False)
 
     @property
     def endpoint_name(self) -> str:

@@ -1,0 +1,108 @@
+"""Who may use a credential: the network it has to come from, and the TLS client certificate it has to come with.
+
+    <service>_ip=192.0.2.7,2001:db8::/64    from an address in one of these networks
+    <service>_tls=<64 hex digits>           with the certificate that has this SHA-256 (RFC 8705's x5t#S256, in hex)
+
+Repeated ones must all hold, so that each can only narrow. Values have one spelling only: two readers that understand
+one differently would let different callers in.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeAlias
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+
+MAX_NETWORKS = 16
+
+_NETWORK = re.compile("[0-9a-f:.]{2,39}(?:/[0-9]{1,3})?", re.ASCII)
+_FINGERPRINT = re.compile("[0-9a-f]{64}", re.ASCII)
+_MAPPED = IPv6Network("::ffff:0:0/96")
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """The callers that conditions leave: with an address in each of `networks`' groups, and each of `certificates`.
+
+    Empty, it means anybody.
+    """
+
+    networks: tuple[tuple[Network, ...], ...] = ()
+    certificates: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is any condition."""
+        return bool(self.networks or self.certificates)
+
+    def __and__(self, other: "Callers") -> "Callers":
+        """Those that both leave."""
+        return Callers(self.networks + other.networks, self.certificates + other.certificates)
+
+    def include(self, address: Address | None, certificate: str | None) -> bool:
+        """Whether a caller with this address, and this certificate's fingerprint, is one; None is what is unknown."""
+        return all(
+            address is not None and any(address in network for network in group) for group in self.networks
+        ) and all(certificate == wanted for wanted in self.certificates)
+
+    def write(self, service: str) -> list[str]:
+        """Their caveats."""
+        return [f"{service}_ip={write_networks(group)}" for group in self.networks] + [
+            f"{service}_tls={fingerprint}" for fingerprint in self.certificates
+        ]
+
+
+ANYBODY = Callers()
+
+
+def from_networks(value: str) -> Callers:
+    """What `<service>_ip` says. Raises `ValueError` for anything but 1 to 16 networks as `write_networks` has them."""
+    pieces = value.split(",", MAX_NETWORKS)
+    if len(pieces) > MAX_NETWORKS:
+        raise ValueError(f"more than {MAX_NETWORKS} networks")
+    return Callers(networks=(tuple(map(_network, pieces)),))
+
+
+def with_certificate(value: str) -> Callers:
+    """What `<service>_tls` says. Raises `ValueError` for anything but 64 hexadecimal digits in lower case."""
+    if not _FINGERPRINT.fullmatch(value):
+        raise ValueError("not the SHA-256 of a certificate in 64 lower-case hexadecimal digits")
+    return Callers(certificates=(value,))
+
+
+def write_networks(networks: tuple[Network, ...]) -> str:
+    """Networks as a caveat has them: a single address without its prefix length, IPv6 as RFC 5952 writes it."""
+    return ",".join(str(each.network_address if each.prefixlen == each.max_prefixlen else each) for each in networks)
+
+
+def _network(text: str) -> Network:
+    # What only the library's parser would find out, it finds out slowly, and with text in its message.
+    if not _NETWORK.fullmatch(text):
+        raise ValueError("not an IP address or network")
+    network = ip_network(text)
+    if write_networks((network,)) != text:
+        raise ValueError("not the usual spelling of an IP address or network")
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        raise ValueError("an IPv4 address in IPv6's clothes: write it as IPv4")
+    return network
+
+
+def address_of(peer: str | None) -> Address | None:
+    """The IP address that a server gives for the other end of a connection; None where it gives none, or no such.
+
+    A dual-stack socket's IPv4-mapped address is the IPv4 one. An address with a zone is none: it means another host
+    on each interface.
+    """
+    try:
+        address = ip_address(peer or "")
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        return None if address.scope_id is not None else address.ipv4_mapped or address
+    return address
+
+
+def network_of(address: Address) -> Network:
+    """The network that an address stands for: itself, or IPv6's /64, in which hosts change their address at will."""
+    return ip_network(address) if address.version == 4 else ip_network((address, 64), strict=False)
