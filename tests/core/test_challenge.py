@@ -56,6 +56,7 @@ def test_the_body() -> None:
         "invoice": BOLT11,
         "payment_hash": "0001020304050607080900010203040506070809000102030405060708090102",
         "amount_sats": 250_000,
+        "price_sats": 250_000,
         "amount_msat": 250_000_000,
         "expires_at": 1_496_314_658 + 60,
     }
@@ -84,11 +85,12 @@ def test_numbers_are_numbers(msat: int) -> None:
     members = problem(402, "c", "t") | Challenge(TOKEN, replace(INVOICE, amount=Msat(msat))).members()
     read = json.loads(json.dumps(members))
     assert {name for name, value in read.items() if type(value) is int} == {
-        "status", "amount_sats", "amount_msat", "expires_at",
+        "status", "amount_sats", "price_sats", "amount_msat", "expires_at",
     }  # fmt: skip
     assert all(type(value) in (int, str) for value in read.values())
     assert read["amount_msat"] == msat
     assert (read["amount_sats"] - 1) * 1000 < msat <= read["amount_sats"] * 1000
+    assert read["price_sats"] == read["amount_sats"]
 
 
 def test_an_amount_of_less_than_a_sat() -> None:

@@ -22,7 +22,8 @@ class Challenge:
     def members(self) -> dict[str, str | int]:
         """The members of the JSON body beside RFC 9457's; two clients read nothing else.
 
-        `expires_at` is the unix second until which the invoice can be paid.
+        The macaroon is also the `token`, and the price also `price_sats`: without that name one client's budget would
+        not hold. `expires_at` is the unix second until which the invoice can be paid.
         """
         amount = self.invoice.amount
         assert amount is not None
@@ -32,6 +33,7 @@ class Challenge:
             "invoice": self.invoice.bolt11,
             "payment_hash": self.invoice.payment_hash.hex(),
             "amount_sats": amount.sats,
+            "price_sats": amount.sats,
             "amount_msat": amount.msat,
             "expires_at": self.invoice.expires_at,
         }

@@ -58,7 +58,7 @@ def _bolthub(client: Any) -> tuple[Any, Account]:
 
 
 def _l402kit(client: Any) -> tuple[Any, Account]:
-    return client, lambda: None
+    return client, lambda: client.spending_report().total
 
 
 def _l402_requests(client: Any) -> tuple[Any, Account]:
@@ -73,8 +73,8 @@ CLIENTS: dict[str, Callable[[DevWallet], tuple[Any, Account]]] = {
     "bolthub": lambda wallet: _bolthub(bolthub.L402Client(wallet, max_per_request_sats=1_000)),
     "bolthub async": lambda wallet: _bolthub(bolthub.AsyncL402Client(wallet, max_per_request_sats=1_000)),
     "bolthub auth": _bolthub_auth,
-    "l402kit": lambda wallet: _l402kit(l402kit.L402Client(wallet)),
-    "l402kit async": lambda wallet: _l402kit(l402kit.AsyncL402Client(wallet)),
+    "l402kit": lambda wallet: _l402kit(l402kit.L402Client(wallet, budget_sats=1_000)),
+    "l402kit async": lambda wallet: _l402kit(l402kit.AsyncL402Client(wallet, budget_sats=1_000)),
 }
 
 
