@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench soak docs clean
+.PHONY: demo test lint bench soak fuzz docs clean
 
 # Half a virtual environment (Debian without python3-venv) must not pass for a whole one the next time.
 .DELETE_ON_ERROR:
@@ -27,6 +27,13 @@ KILLS ?= 200
 soak: .venv/test
 	$(BIN)/python -m tests.faults.soak $(KILLS)
 
+# How many inputs for each target, and after how many seconds to end it anyway (0: never).
+RUNS ?= 100000
+SECONDS ?= 0
+
+fuzz: .venv/fuzz
+	$(BIN)/python -m tests.fuzz --runs $(RUNS) --seconds $(SECONDS)
+
 docs: .venv/docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 
@@ -37,9 +44,10 @@ docs: .venv/docs
 
 .venv/demo: EXTRAS = starlette,dev
 .venv/test .venv/lint .venv/docs: EXTRAS = starlette,fastapi,flask,lnurl,nwc,redis,postgres,dev,testing
-.venv/demo .venv/test .venv/lint .venv/docs: .venv/bin/python pyproject.toml
+.venv/fuzz: EXTRAS = dev
+.venv/demo .venv/test .venv/lint .venv/docs .venv/fuzz: .venv/bin/python pyproject.toml
 	$(PIP) install --editable '.[$(EXTRAS)]' --group $(@F)
 	touch $@
 
 clean:
-	rm -rf .venv .lab .demo docs/_build
+	rm -rf .venv .lab .demo .fuzz docs/_build
