@@ -169,6 +169,7 @@ class Visit:
             peer=client[0] if client else None,
             read_body=lambda limit: _ReadBody(self, limit),
             read_certificate=self._certificate,
+            scheme=scope.get("scheme", "http"),
         )
 
     def _certificate(self) -> bytes | None:

@@ -83,6 +83,7 @@ class Visit:
             peer=environ.get("REMOTE_ADDR"),
             read_body=lambda limit: _ReadBody(self, limit),
             read_certificate=self._certificate,
+            scheme=environ["wsgi.url_scheme"],
         )
 
     def _certificate(self) -> bytes | None:

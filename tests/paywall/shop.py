@@ -58,6 +58,7 @@ def ask(
     body: bytes = b"",
     peer: str | None = "127.0.0.1",
     certificate: bytes | None = None,
+    scheme: str = "http",
 ) -> RequestView:
     """A request to `endpoint` with these Authorization field values."""
     content = GivenBody(body)
@@ -75,6 +76,7 @@ def ask(
         peer=peer,
         read_body=read_body,
         read_certificate=lambda: certificate,
+        scheme=scheme,
     )
 
 

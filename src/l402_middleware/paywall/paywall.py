@@ -22,6 +22,7 @@ from ..providers.provider import InvoiceRequest, Provider
 from ..rates import Rates
 from .callers import callers_of
 from .delivery import Delivery, Replay
+from .exposure import Exposure
 from .invoicing import InvoiceFunction, Invoicing, memo_of
 from .offer import Offer, as_amount
 from .peers import Peers
@@ -107,6 +108,7 @@ class Paywall:
                 raise ConfigurationError(f"{name} must be a number from {least} to {MAX_SETTING}, not {value!r}")
         Caveats(service, unknown_caveats)
         self._peers = Peers(trusted_proxies, forwarded_header)
+        self._exposure = Exposure(is_behind_proxies=bool(trusted_proxies))
         self.ledger = ledger_from_url(ledger) if isinstance(ledger, str) else ledger
         self._service = service
         self._unknown_caveats = unknown_caveats
@@ -177,6 +179,7 @@ class Paywall:
     def _challenge(
         self, issuer: Issuer, request: RequestView, offer: Offer, fault: BadCredential | None
     ) -> Flow[Response]:
+        self._exposure.look_at(request)
         callers = callers_of(request, offer.bind_caller)
         digest = None
         if offer.binds_request:

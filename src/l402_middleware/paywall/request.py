@@ -93,8 +93,8 @@ class RequestView:
     `endpoint` is "METHOD /full/route/template" as the router chose it (HEAD counts as GET); `path` and
     `query_string` are as sent, the path decoded; `headers` are raw, their names in lower case; `peer` is the
     address of the client: of the other end of the connection, or behind the paywall's trusted proxies; None where that
-    is not known. A price function whose sale is bound to the request finds the
-    body, already read, in `body`.
+    is not known; `scheme` is "http" or "https", as the server says. A price function whose sale is bound to the request
+    finds the body, already read, in `body`.
     """
 
     method: str
@@ -106,6 +106,7 @@ class RequestView:
     read_body: ReadBody = field(repr=False)
     body: Body | None = field(default=None, repr=False)
     read_certificate: ReadCertificate = field(default=no_certificate, repr=False)
+    scheme: str = "https"
 
     @property
     def endpoint_name(self) -> str:
