@@ -43,7 +43,7 @@ docs: .venv/docs
 	$(PIP) install --upgrade 'pip>=25.1'
 
 .venv/demo: EXTRAS = starlette,dev
-.venv/test .venv/lint .venv/docs: EXTRAS = starlette,fastapi,flask,lnurl,nwc,redis,postgres,dev,testing
+.venv/test .venv/lint .venv/docs: EXTRAS = starlette,fastapi,flask,lnurl,nwc,limits,redis,postgres,dev,testing
 .venv/fuzz: EXTRAS = dev
 .venv/demo .venv/test .venv/lint .venv/docs .venv/fuzz: .venv/bin/python pyproject.toml
 	$(PIP) install --editable '.[$(EXTRAS)]' --group $(@F)

@@ -139,7 +139,7 @@ def test_for_programs(tmp_path: Path, lnbits: Node) -> None:
     report: dict[str, Any] = json.loads(output)
     assert (status, report["ok"]) == (0, True)
     assert {finding["check"] for finding in report["findings"]} == {
-        *("settings", "ledger", "keys", "provider", "clock", "start")
+        *("settings", "ledger", "keys", "provider", "clock", "limit", "start")
     }
     status, output = doctor(tmp_path, "--json", L402_PROVIDER="lndbits://me:hunter2@127.0.0.1")
     assert status == 1
@@ -216,6 +216,19 @@ def test_called_wrongly(tmp_path: Path, arguments: list[str]) -> None:
         ({"L402_PROVIDER": f"lnbits+http://h?invoice_key_file={SECRET}"}, "provider", ["failed", "(hidden)"]),
         ({"L402_PROVIDER": f"lnbits+http://127.0.0.1:1?invoice_key={SECRET}"}, "provider", ["failed", "127.0.0.1"]),
         ({"L402_PROVIDER": "dev:"}, "provider", ["failed", "L402_DEV=1"]),
+        ({}, "limit", ["warning", "not limited", "L402_CHALLENGE_LIMIT"]),
+        ({"L402_CHALLENGE_LIMIT": "60/minute"}, "limit", ["ok", "60/minute", "each process for itself"]),
+        ({"L402_CHALLENGE_LIMIT": "60/minute"}, "limit", ["ok", "L402_TRUSTED_PROXIES"]),
+        ({"L402_CHALLENGE_LIMIT": "60"}, "limit", ["failed", "challenge_limit must be"]),
+        (
+            {"L402_CHALLENGE_LIMIT": "60/minute", "L402_LIMIT_STORAGE": "redis://:hunter2@127.0.0.1:1/0"},
+            *("limit", ["failed", "redis://127.0.0.1:1", "does not answer"]),
+        ),
+        (
+            {"L402_CHALLENGE_LIMIT": "60/minute", "L402_LIMIT_STORAGE": "gopher://:hunter2@127.0.0.1:1/0"},
+            *("limit", ["failed", "limit_storage gopher:"]),
+        ),
+        ({"L402_TRUSTED_PROXIES": "10.0.0.0/8"}, "start", ["failed", "trusted_proxies and forwarded_header"]),
         ({"L402_VERIFY_SETTLEMENT": "perhaps"}, "settings", ["failed", "L402_VERIFY_SETTLEMENT"]),
     ],
 )

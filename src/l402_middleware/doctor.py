@@ -26,6 +26,7 @@ from .flow import drive
 from .ledgers import MemoryLedger, SQLiteLedger, ledger_from_url
 from .ledgers.ledger import Claim, Held, Ledger, day_of
 from .paywall.invoicing import Invoicing
+from .paywall.limits import ChallengeLimit
 from .paywall.settings import NAMES, keys_from, paywall_from_settings, rules_from
 from .providers import DevNode, InvoiceRequest, Provider, SettlementCheck, provider_from_url
 from .redaction import Redaction, place, provider_urls
@@ -75,6 +76,7 @@ def examine(
         ("ledger", examination.ledger_can_be_used),
         ("keys", examination.keys_are_good),
         *(("provider", partial(examination.provider_makes_an_invoice, url)) for url in provider_urls(settings)),
+        ("limit", examination.limit_counts),
         ("start", examination.paywall_starts),
     ]
     for name, check in checks:
@@ -258,6 +260,35 @@ class _Examination:
             remedy = "look into the backend; with verify_settlement, what nobody paid would be served"
             return Finding("provider", "failed", "it says that this unpaid invoice was paid", remedy)
         return Finding("provider", "ok", "it can be asked whether a payment arrived, and this one has not")
+
+    def limit_counts(self) -> Iterator[Finding]:
+        """There is a limit on unpaid challenges, it can be read, and what keeps its counts answers."""
+        rate, storage = self._settings.get("L402_CHALLENGE_LIMIT"), self._settings.get("L402_LIMIT_STORAGE") or None
+        if not rate:
+            yield Finding(
+                "limit",
+                "warning",
+                "unpaid requests are not limited: one caller may have any number of invoices made",
+                "set L402_CHALLENGE_LIMIT, such as 60/minute, and behind a proxy L402_TRUSTED_PROXIES",
+            )
+            return
+        limit = ChallengeLimit(rate, storage, "l402-doctor", time.time)
+        if not limit.is_well():
+            yield Finding(
+                "limit",
+                "failed",
+                f"the store {place(storage or '')} does not answer, so each process counts for itself",
+                "start it, or correct L402_LIMIT_STORAGE",
+            )
+            return
+        counted = f"in {place(storage)}, for all processes that name it" if storage else "by each process for itself"
+        yield Finding("limit", "ok", f"{rate} unpaid challenges for each peer, counted {counted}")
+        if not self._settings.get("L402_TRUSTED_PROXIES"):
+            yield Finding(
+                "limit",
+                "ok",
+                "a peer is who connects: a proxy in front belongs into L402_TRUSTED_PROXIES, or all callers are one",
+            )
 
     def paywall_starts(self) -> Iterator[Finding]:
         """All of it together is a paywall."""

@@ -54,9 +54,9 @@ def _secrets(settings: Mapping[str, str]) -> Iterator[str]:
                 yield value
             if _looks_secret(name):
                 yield name
-    ledger = settings.get("L402_LEDGER", "")
-    yield from _passwords(ledger)
-    yield from (value for name, value in parse_qsl(ledger.partition("?")[2]) if name.endswith("password"))
+    for store in (settings.get("L402_LEDGER", ""), settings.get("L402_LIMIT_STORAGE", "")):
+        yield from _passwords(store)
+        yield from (value for name, value in parse_qsl(store.partition("?")[2]) if name.endswith("password"))
 
 
 def _passwords(url: str) -> Iterator[str]:

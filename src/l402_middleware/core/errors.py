@@ -65,10 +65,10 @@ class Refusal(L402Error):
     """Raised by a price function for a request that can not succeed: nobody is asked to pay for it.
 
     `status` is a 4xx, or 503 for "not now"; `code` is a stable kebab-case string for programs and
-    `title` one sentence for people; both go into the RFC 9457 body.
+    `title` one sentence for people; both go into the RFC 9457 body. `retry_after`, in seconds, says when to come again.
     """
 
-    def __init__(self, status: int, code: str, title: str) -> None:
+    def __init__(self, status: int, code: str, title: str, retry_after: int | None = None) -> None:
         if not (400 <= status < 500 or status == 503) or status in (401, 402):
             raise ConfigurationError(
                 f"Refusal(status={status}): use a 4xx other than 401 and 402, or 503; "
@@ -77,8 +77,9 @@ class Refusal(L402Error):
         self.status = status
         self.code = code
         self.title = title
-        # All three: an exception is unpickled from its arguments, and a price may be computed in a process pool.
-        super().__init__(status, code, title)
+        self.retry_after = retry_after
+        # All of them: an exception is unpickled from its arguments, and a price may be computed in a process pool.
+        super().__init__(status, code, title, retry_after)
 
     def __str__(self) -> str:
         return self.title

@@ -24,6 +24,7 @@ from .callers import callers_of
 from .delivery import Delivery, Replay
 from .exposure import Exposure
 from .invoicing import InvoiceFunction, Invoicing, memo_of
+from .limits import ChallengeLimit
 from .offer import Offer, as_amount
 from .peers import Peers
 from .presented import Presented
@@ -61,6 +62,8 @@ class Paywall:
     - `rates`: where exchange rates for fiat prices come from; public sources, which are asked for a fiat price only.
     - `trusted_proxies`: addresses and networks of the proxies in front of the application, whose `forwarded_header`
       ("X-Forwarded-For" or "Forwarded") says who asks; nobody is trusted by default.
+    - `challenge_limit`: how many unpaid challenges one peer may have, such as "60/minute"; a credential that is good is
+      never counted. With `limit_storage`, a URL such as "redis://host:6379/1", processes and machines count together.
 
     Raises `ConfigurationError` for a setting that can not work. One paywall serves any number of threads, event
     loops and forked workers.
@@ -84,6 +87,8 @@ class Paywall:
         rates: Rates | None = None,
         trusted_proxies: Iterable[str] = (),
         forwarded_header: str | None = None,
+        challenge_limit: str | None = None,
+        limit_storage: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._invoicing = Invoicing(provider, network, verify_settlement=verify_settlement)
@@ -109,6 +114,11 @@ class Paywall:
         Caveats(service, unknown_caveats)
         self._peers = Peers(trusted_proxies, forwarded_header)
         self._exposure = Exposure(is_behind_proxies=bool(trusted_proxies))
+        if limit_storage is not None and challenge_limit is None:
+            raise ConfigurationError('limit_storage does nothing without challenge_limit, such as "60/minute"')
+        self._limit = (
+            None if challenge_limit is None else ChallengeLimit(challenge_limit, limit_storage, service, clock)
+        )
         self.ledger = ledger_from_url(ledger) if isinstance(ledger, str) else ledger
         self._service = service
         self._unknown_caveats = unknown_caveats
@@ -147,7 +157,7 @@ class Paywall:
         try:
             return (yield from self._admit(request, offer))
         except Refusal as refusal:
-            return problem_response(refusal.status, refusal.code, refusal.title)
+            return problem_response(refusal.status, refusal.code, refusal.title, retry_after=refusal.retry_after)
         except ProviderError as error:
             log.error("no invoice, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable("invoice-unavailable", "No invoice can be made at the moment; nothing was charged.")
@@ -180,6 +190,13 @@ class Paywall:
         self, issuer: Issuer, request: RequestView, offer: Offer, fault: BadCredential | None
     ) -> Flow[Response]:
         self._exposure.look_at(request)
+        if self._limit and (seconds := (yield from self._limit.count(request.peer))):
+            raise Refusal(
+                429,
+                "too-many-challenges",
+                "Too many unpaid requests came from this address; pay an invoice that it has, or come again later.",
+                retry_after=seconds,
+            )
         callers = callers_of(request, offer.bind_caller)
         digest = None
         if offer.binds_request:
@@ -227,6 +244,8 @@ class Paywall:
 
     def _use(self, keys: KeyRing) -> None:
         self._credentials = Presented(Issuer(self._service, keys, self._unknown_caveats))
+        if self._limit:
+            self._limit.use_keys(keys)
         if self.wallet is not None:
             self.wallet.use_keys(keys)
 
