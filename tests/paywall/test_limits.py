@@ -20,7 +20,7 @@ from l402_middleware.flow import drive
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.limits import SLOTS, STORE_SECONDS, ChallengeLimit, Windows, network_of
 from l402_middleware.paywall.paywall import Decision
-from tests.ledgers.test_redis import RedisServer
+from tests.ledgers.redis_server import RedisServer
 
 from .shop import Clock, GivenBody, Shop, ask, code, deliver, field_of
 
