@@ -184,9 +184,10 @@ class Visit:
     async def _admit_early(self, offer: Offer, endpoint: str) -> None:
         refusal = await self.admit(offer, endpoint)
         if refusal is not None:
-            await self._answer(refusal)
+            await self.answer(refusal)
 
-    async def _answer(self, response: Response) -> None:
+    async def answer(self, response: Response) -> None:
+        """Send a response of the paywall's own; whatever the application sends from now on is dropped."""
         # Of several tasks that asked at the same time, one answers.
         if not self._answered:
             self._answered = True
@@ -196,7 +197,7 @@ class Visit:
         if is_last and not await self._settle(delivery):
             if self._start is None:
                 raise LedgerError("the payment of an answer already begun could not be settled: the answer is cut off")
-            await self._answer(undelivered())
+            await self.answer(undelivered())
             return
         self._check_over(delivery)
         await self._send_start()

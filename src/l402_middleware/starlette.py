@@ -95,9 +95,9 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
         @wraps(endpoint)
         async def paid(*args: Any, **kwargs: Any) -> Any:
             visit = _visit_of(args, kwargs)
-            refusal = await visit.admit(offer, _endpoint_name(visit.scope))
+            refusal = await visit.admit(offer, endpoint_name(visit.scope))
             if refusal is not None:
-                return _RefusalResponse(refusal, visit.scope["method"])
+                return RefusalResponse(refusal, visit.scope["method"])
             return await call(*args, **kwargs)
 
         mark(paid, offer)
@@ -108,10 +108,11 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
 
 def _find_sale(scope: Scope) -> tuple[Offer, str] | None:
     offer = offer_of(scope.get("endpoint"))
-    return None if offer is None else (offer, _endpoint_name(scope))
+    return None if offer is None else (offer, endpoint_name(scope))
 
 
-def _endpoint_name(scope: Scope) -> str:
+def endpoint_name(scope: Scope) -> str:
+    """The name of the endpoint that routing chose: what a credential is bound to."""
     # The mounts' own paths as they were matched, and the route's template: one prefix per application, even
     # where one application is mounted twice, or two mounted ones share a paywall. The bar keeps the route /b of an
     # application at /a apart from a route /a/b: who may choose a prefix, may not choose another route's name.
@@ -144,12 +145,7 @@ def _has_hosts(routes: Iterable[BaseRoute]) -> bool:
 
 def _template(scope: Scope) -> str:
     """The template of the chosen route, below the mounts; the path itself where that is not known for certain."""
-    route = scope.get("route")
-    # FastAPI gives the route as its router has it, without the prefixes under which that was included: alone,
-    # /basic/report and /premium/report would be one endpoint.
-    included = scope.get("fastapi", {}).get("effective_route_context")
-    if included is not None and included.original_route is route:
-        route = included
+    route = chosen_route(scope)
     path = get_route_path(scope)
     # Some routers leave an outer router's route in the scope, or none. A credential for one path is never too wide.
     if route is None or getattr(route, "endpoint", None) is not scope["endpoint"] or not route.path_regex.match(path):
@@ -157,23 +153,36 @@ def _template(scope: Scope) -> str:
     return str(route.path)
 
 
+def chosen_route(scope: Scope, route: Any = None) -> Any:
+    """The route that routing chose, if it is not that one already; None where the router does not say.
+
+    FastAPI gives the route as its router has it, without the prefixes and the dependencies under which that was
+    included: alone, /basic/report and /premium/report would be one endpoint.
+    """
+    route = scope.get("route") if route is None else route
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    return included if included is not None and included.original_route is route else route
+
+
 def _visit_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit:
     for argument in (*args, *kwargs.values()):
         if isinstance(argument, HTTPConnection):
-            visit: Visit | None = argument.scope.get("l402")
-            break
-    else:
-        # A FastAPI endpoint need not ask for its request.
-        visit = _current_visit.get()
+            return guarded(argument.scope.get("l402"))
+    # A FastAPI endpoint need not ask for its request.
+    return guarded(_current_visit.get())
+
+
+def guarded(visit: Visit | None) -> Visit:
+    """The visit that there must be. Raises `ConfigurationError` where no middleware saw the request."""
     if visit is None:
         raise ConfigurationError(
-            "@l402_required without its middleware: add Middleware(L402Middleware, paywall=...) to the "
-            "application (FastAPI: app.add_middleware(L402Middleware, paywall=...)); it guards HTTP endpoints only"
+            "a priced endpoint without its middleware: add Middleware(L402Middleware, paywall=...) to the "
+            "application (FastAPI: L402(app, paywall)); it guards HTTP endpoints only"
         )
     return visit
 
 
-class _RefusalResponse(StarletteResponse):
+class RefusalResponse(StarletteResponse):
     """A refusal as a handler returns it, its headers exactly as the paywall made them; HEAD gets no body."""
 
     def __init__(self, refusal: Response, method: str) -> None:

@@ -9,18 +9,12 @@ from fastapi import APIRouter, Body, Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
-from l402_middleware import Payment, Paywall, paywall_from_settings
-from l402_middleware.starlette import L402Middleware, l402_required
+from l402_middleware import Payment, Paywall
+from l402_middleware.fastapi import L402, Priced, get_payment, l402_required
 
 from .scenario import ENDLESS, EVENTS, PAUSE, PIECES, by_length, by_mistake, by_query, record, shown
 
 router = APIRouter()
-
-
-def paid(request: Request) -> Payment | None:
-    """What was paid, as a dependency. A dependency runs before its endpoint is paid for."""
-    payment: Payment | None = request.state.l402
-    return payment
 
 
 class Order(BaseModel):
@@ -55,32 +49,28 @@ async def echo(request: Request) -> Response:
     return Response(await request.body())
 
 
-@router.post("/exact")
-@l402_required(price=21, bind="request", max_body=4 * 1024 * 1024)
+@router.post("/exact", dependencies=[Priced(21, bind="request", max_body=4 * 1024 * 1024)])
 async def exact(content: Annotated[bytes, Body(media_type="application/octet-stream")]) -> Response:
     """A body that the sale is bound to, parsed by FastAPI."""
     record("exact")
     return Response(content)
 
 
-@router.post("/validated")
-@l402_required(price=21)
+@router.post("/validated", dependencies=[Priced(21)])
 async def validated(order: Order, copies: int = 1) -> dict[str, Any]:
     """FastAPI validates, and the endpoint does not ask for its request."""
     record("validated")
     return {"city": order.city, "copies": copies}
 
 
-@router.post("/computed")
-@l402_required(price=by_length)
+@router.post("/computed", dependencies=[Priced(by_length)])
 async def computed(request: Request) -> Response:
     """A price that depends on the body."""
     record("computed")
     return Response(await request.body())
 
 
-@router.get("/pages")
-@l402_required(price=by_query)
+@router.get("/pages", dependencies=[Priced(by_query)])
 async def pages(request: Request, pages: int) -> dict[str, Any]:
     """A price that depends on the query, computed by an async function."""
     record("pages")
@@ -95,8 +85,7 @@ async def mistaken(content: Annotated[Any, Body()] = None) -> Response:
     return Response()
 
 
-@router.get("/bundle")
-@l402_required(price=5, uses=3)
+@router.get("/bundle", dependencies=[Priced(5, uses=3)])
 async def bundle(request: Request) -> dict[str, Any]:
     """Three deliveries."""
     record("bundle")
@@ -104,15 +93,13 @@ async def bundle(request: Request) -> dict[str, Any]:
 
 
 @router.get("/pass")
-@l402_required(price=5, uses=None)
-async def entry(request: Request) -> dict[str, Any]:
+async def entry(payment: Annotated[Payment, Priced(5, uses=None)]) -> dict[str, Any]:
     """Any number of deliveries."""
     record("pass")
-    return shown(request.state.l402)
+    return shown(payment)
 
 
-@router.get("/answers/{status}")
-@l402_required(price=21)
+@router.get("/answers/{status}", dependencies=[Priced(21)])
 def answers(status: int) -> Response:
     """Answers with the status that the path names; 599 is an exception."""
     record(f"answers/{status}")
@@ -131,8 +118,7 @@ async def cached() -> Response:
     return response
 
 
-@router.get("/stream")
-@l402_required(price=21)
+@router.get("/stream", dependencies=[Priced(21)])
 def stream() -> Response:
     """Pieces, with pauses."""
     record("stream")
@@ -145,8 +131,7 @@ def stream() -> Response:
     return StreamingResponse(pieces(), media_type="text/plain")
 
 
-@router.get("/broken")
-@l402_required(price=21)
+@router.get("/broken", dependencies=[Priced(21)])
 async def broken() -> Response:
     """Fails when a part of the answer is out."""
     record("broken")
@@ -186,8 +171,7 @@ async def endless() -> Response:
     return StreamingResponse(pieces())
 
 
-@router.post("/upload")
-@l402_required(price=21)
+@router.post("/upload", dependencies=[Priced(21)])
 async def upload(request: Request) -> dict[str, int]:
     """Takes a body piece by piece."""
     size = 0
@@ -201,21 +185,19 @@ async def upload(request: Request) -> dict[str, int]:
 
 @router.get("/slow")
 @l402_required(price=21)
-async def slow(payment: Annotated[Payment | None, Depends(paid)], request: Request) -> dict[str, Any]:
-    """Takes its time; the payment is not known yet where dependencies run."""
+async def slow(payment: Annotated[Payment | None, Depends(get_payment)]) -> dict[str, Any]:
+    """Takes its time; a dependency knows the payment."""
     record("slow")
-    assert payment is None
     await anyio.sleep(0.3)
-    return shown(request.state.l402)
+    return shown(payment)
 
 
 @router.get("/plain")
-@l402_required(price=21)
-def plain(request: Request) -> dict[str, Any]:
+def plain(payment: Annotated[Payment, Priced(21)]) -> dict[str, Any]:
     """A plain function, that blocks."""
     record("plain")
     time.sleep(0.01)
-    return shown(request.state.l402)
+    return shown(payment)
 
 
 @router.get("/view")
@@ -234,11 +216,10 @@ def view_post(request: Request) -> dict[str, Any]:
     return shown(request.state.l402)
 
 
-items = APIRouter()
+items = APIRouter(dependencies=[Priced(7)])
 
 
 @items.get("/items/{id}")
-@l402_required(price=7)
 async def item(id: str) -> dict[str, str]:  # noqa: A002 - the route's own name
     """A route with a parameter, in three places."""
     record("item")
@@ -249,7 +230,6 @@ basic, premium = APIRouter(), APIRouter()
 
 
 @basic.get("/report")
-@l402_required(price=1)
 async def cheap() -> Response:
     """A report."""
     record("cheap")
@@ -257,7 +237,6 @@ async def cheap() -> Response:
 
 
 @premium.get("/report")
-@l402_required(price=1000)
 async def dear() -> Response:
     """The same path in another router."""
     record("dear")
@@ -267,10 +246,10 @@ async def dear() -> Response:
 def create(paywall: Paywall | None = None) -> FastAPI:
     """The application."""
     app = FastAPI()
-    app.add_middleware(L402Middleware, paywall=paywall or paywall_from_settings())
+    L402(app, paywall)
     app.include_router(router)
     app.include_router(items, prefix="/part")
     app.include_router(items, prefix="/part/deep")
-    app.include_router(basic, prefix="/basic")
-    app.include_router(premium, prefix="/premium")
+    app.include_router(basic, prefix="/basic", dependencies=[Priced(1)])
+    app.include_router(premium, prefix="/premium", dependencies=[Priced(1000)])
     return app

@@ -1,0 +1,224 @@
+"""FastAPI: `L402(app, paywall)`, and prices as dependencies, `Priced(21)`."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple, Unpack
+
+from fastapi import Depends, FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.exceptions import WebSocketException
+from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection
+from starlette.status import WS_1008_POLICY_VIOLATION
+
+from . import starlette
+from .asgi import Receive, Scope, Send
+from .core.errors import ConfigurationError
+from .openapi import add_prices
+from .paywall.delivery import Payment
+from .paywall.offer import Conditions, Offer, Price, offer_of
+from .paywall.paywall import Paywall
+from .paywall.settings import paywall_from_settings
+from .starlette import RefusalResponse, chosen_route, endpoint_name, guarded, l402_required
+
+__all__ = ["L402", "Free", "L402Middleware", "Priced", "get_payment", "l402_required"]
+
+_TERMS = "__l402_terms__"
+
+
+def Priced(price: Price, **conditions: Unpack[Conditions]) -> Any:  # noqa: N802 - as FastAPI's Depends
+    """A dependency that sells what it stands at; `l402_middleware.Offer` says what price and conditions mean.
+
+    As a parameter, `payment: Annotated[Payment, Priced(21)]`, or in the `dependencies=[...]` of a route, a router, an
+    `include_router` or the application. The most specific one counts: a parameter's before the route's own before its
+    router's before the application's. It decides before a body is parsed and before any other dependency runs.
+    """
+    return Depends(PriceTag(Offer(price, **conditions)))
+
+
+def Free() -> Any:  # noqa: N802
+    """A dependency that gives away what a less specific `Priced` would sell: `dependencies=[Free()]` on a route."""
+    return Depends(PriceTag(None))
+
+
+async def get_payment(connection: HTTPConnection) -> Payment | None:
+    """What was paid for this request, as a dependency: `Annotated[Payment | None, Depends(get_payment)]`."""
+    payment: Payment | None = getattr(connection.state, "l402", None)
+    return payment
+
+
+def L402(app: FastAPI, paywall: Paywall | None = None) -> None:  # noqa: N802 - as Flask's
+    """Guard an application: it gets `L402Middleware` as its innermost, and its OpenAPI document says the prices.
+
+    Without a paywall the environment describes one: `paywall_from_settings`. Call it before the application starts;
+    routes may come before and after.
+    """
+    if app.middleware_stack is not None:
+        raise ConfigurationError("L402(app, paywall) comes too late: call it before the application starts")
+    paywall = paywall_from_settings() if paywall is None else paywall
+    app.user_middleware.append(Middleware(L402Middleware, paywall=paywall))
+    document(app)
+
+
+class L402Middleware(starlette.L402Middleware):
+    """Sees every request of a FastAPI application to its end; `L402(app, paywall)` puts it where it belongs.
+
+    With `app.add_middleware(L402Middleware, paywall=paywall)` add it before any other. The prices are then in the
+    OpenAPI document as soon as the application has started.
+    """
+
+    _is_started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._is_started:
+            self._is_started = True
+            for app in _applications(scope.get("app")):
+                document(app)
+                if scope["type"] == "lifespan" and (faults := list(_faults(app))):
+                    await receive()
+                    await send({"type": "lifespan.startup.failed", "message": "\n".join(faults)})
+                    return
+        await super().__call__(scope, receive, send)
+
+
+class PriceTag:
+    """What `Priced` and `Free` put among the dependencies of a route: an offer, or None where it is free."""
+
+    def __init__(self, offer: Offer | None) -> None:
+        self.offer = offer
+
+    async def __call__(self, connection: HTTPConnection) -> Payment | None:
+        """The payment. Where routing did not show the price, as for `app.frontend`, the decision is made here."""
+        scope = connection.scope
+        terms = _known_terms(chosen_route(scope))
+        offer = terms.offer if self in terms.tags else self.offer
+        if offer is not None:
+            if scope["type"] == "websocket":
+                raise WebSocketException(WS_1008_POLICY_VIOLATION, "a WebSocket can not be paid for")
+            visit = guarded(scope.get("l402"))
+            refusal = await visit.admit(offer, endpoint_name(scope))
+            if refusal is not None:
+                await visit.answer(refusal)
+                raise _RefusedError
+        return await get_payment(connection)
+
+
+class _RefusedError(Exception):
+    """Ends a request that has been answered; it never leaves the middleware."""
+
+
+class Terms(NamedTuple):
+    """What a route sells, None where it is free, and every tag among its dependencies."""
+
+    offer: Offer | None
+    tags: list[PriceTag]
+
+
+_NO_TERMS: Final = Terms(None, [])
+
+
+def terms_of(route: Any) -> Terms:
+    """What a route's decorator and dependencies say. Raises `ConfigurationError` where its own ones contradict.
+
+    It takes a route, a `fastapi.routing.RouteContext` of an included one, or None.
+    """
+    dependant: Dependant | None = getattr(route, "dependant", None)
+    if dependant is None:
+        return _NO_TERMS
+    # FastAPI puts them in this order: the application's, each include's, each router's, the route's, the parameters'.
+    levels = [list(_tags(each)) for each in dependant.dependencies]
+    listed = len(route.dependencies)
+    parameters = [tag for level in levels[listed:] for tag in level]
+    for level in (parameters, *levels[:listed]):
+        if len({id(tag) for tag in level}) > 1:
+            raise ConfigurationError(f"{route.path} has two prices: Priced and Free are among its dependencies twice")
+    decorated = offer_of(route.endpoint)
+    if decorated is not None and parameters:
+        raise ConfigurationError(f"{route.path} has two prices: one from @l402_required, one from a parameter")
+    tags = [tag for level in levels for tag in level]
+    return Terms(decorated or (tags[-1].offer if tags else None), tags)
+
+
+def _tags(dependant: Dependant) -> Iterator[PriceTag]:
+    if isinstance(dependant.call, PriceTag):
+        yield dependant.call
+    for each in dependant.dependencies:
+        yield from _tags(each)
+
+
+def _known_terms(route: Any) -> Terms:
+    """`terms_of`, found out once per route: FastAPI makes another one of it where what it depends on changes."""
+    terms: Terms | None = getattr(route, _TERMS, None)
+    if terms is None:
+        terms = terms_of(route)
+        if route is not None:
+            setattr(route, _TERMS, terms)
+    return terms
+
+
+_handle = APIRoute.handle
+
+
+async def _handle_paid(self: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
+    """`APIRoute.handle`, that asks for the price first.
+
+    Here routing has chosen, and nothing has been read or run: no body is parsed, and no dependency solved. A dependency
+    alone comes too late for that, and FastAPI has no hook between the two for routes that others define.
+    """
+    route = chosen_route(scope, self)
+    offer = _known_terms(route).offer
+    # FastAPI answers 405: the endpoint is not called, and there is nothing to sell.
+    if offer is not None and scope["method"] in route.methods:
+        visit = guarded(scope.get("l402"))
+        refusal = await visit.admit(offer, endpoint_name(scope))
+        if refusal is not None:
+            await RefusalResponse(refusal, scope["method"])(scope, receive, send)
+            return
+    await _handle(self, scope, receive, send)
+
+
+APIRoute.handle = _handle_paid  # type: ignore[method-assign]
+
+
+def document(app: FastAPI) -> None:
+    """Let the application's OpenAPI document say what its operations cost."""
+    if not isinstance(app.openapi, _PricedDocument):
+        app.openapi = _PricedDocument(app)  # type: ignore[method-assign]
+
+
+class _PricedDocument:
+    """In place of an application's `openapi`: what that gives, with the prices."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._make = app.openapi
+
+    def __call__(self) -> dict[str, Any]:
+        made = self._make()
+        sold: dict[tuple[str, str], Offer] = {}
+        for route in iter_route_contexts(self._app.routes):
+            for method in route.methods or ():
+                key = (route.path_format or "", method.lower())
+                offer = terms_of(route).offer
+                # Of two routes for one operation, FastAPI documents the last.
+                sold.pop(key, None)
+                if offer is not None:
+                    sold[key] = offer
+        add_prices(made, sold)
+        return made
+
+
+def _applications(app: Any) -> Iterator[FastAPI]:
+    """A FastAPI application, and those that are mounted in it."""
+    if isinstance(app, FastAPI):
+        yield app
+        for route in iter_route_contexts(app.routes):
+            yield from _applications(getattr(route.original_route, "app", None))
+
+
+def _faults(app: FastAPI) -> Iterable[str]:
+    for route in iter_route_contexts(app.routes):
+        try:
+            terms_of(route)
+        except ConfigurationError as error:
+            yield str(error)

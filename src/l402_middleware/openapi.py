@@ -1,0 +1,104 @@
+"""OpenAPI: what a document says of the operations that are sold."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .core.fiat import Fiat
+from .core.money import Msat
+from .paywall.offer import Offer
+
+SCHEME: Final = "L402"
+
+_PROBLEM: Final = {
+    "type": {"type": "string", "format": "uri"},
+    "title": {"type": "string", "description": "One sentence for people."},
+    "status": {"type": "integer"},
+    "code": {"type": "string", "description": "Stable, for programs."},
+}
+_CHALLENGE: Final = _PROBLEM | {
+    "macaroon": {"type": "string", "description": "Base64; sent back in `Authorization`."},
+    "token": {"type": "string", "description": "The same as `macaroon`."},
+    "invoice": {"type": "string", "description": "BOLT 11."},
+    "payment_hash": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "amount_sats": {"type": "integer", "description": "Rounded up."},
+    "amount_msat": {"type": "integer"},
+    "expires_at": {"type": "integer", "description": "The unix second until which the invoice can be paid."},
+}
+_COMPONENTS: Final = {
+    "securitySchemes": {
+        SCHEME: {
+            "type": "http",
+            "scheme": "L402",
+            "description": "`Authorization: L402 <macaroon>:<preimage>`. The macaroon and an invoice come with a 402; "
+            "paying the invoice gives the preimage, 64 hex digits.",
+        }
+    },
+    "schemas": {
+        f"L402{name}": {"type": "object", "title": f"L402{name}", "properties": members, "required": list(members)}
+        for name, members in (("Challenge", _CHALLENGE), ("Problem", _PROBLEM))
+    },
+}
+
+
+def _response(description: str, schema: str, header: str, kind: str, about: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "headers": {header: {"description": about, "required": True, "schema": {"type": kind}}},
+        "content": {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/L402{schema}"}}},
+    }
+
+
+def _responses() -> dict[str, dict[str, Any]]:
+    wait = ("Retry-After", "integer", "Seconds.")
+    return {
+        "402": _response(
+            "Payment required: pay the invoice, then repeat the request.",
+            "Challenge",
+            "WWW-Authenticate",
+            "string",
+            '`L402 macaroon="...", invoice="...", version="0", token="..."`',
+        ),
+        "409": _response("Every use of the credential is held, or the payment is on its way.", "Problem", *wait),
+        "503": _response("No invoice, rate or ledger can be had at the moment; nothing was charged.", "Problem", *wait),
+    }
+
+
+def add_prices(document: dict[str, Any], sold: Mapping[tuple[str, str], Offer]) -> None:
+    """Say in an OpenAPI document, 3.0 or 3.1, what the operations (path, method in lower case) in `sold` cost.
+
+    Each gets the responses 402, 409 and 503 where it has none, the security scheme `L402` beside its others, a sentence
+    in its description, and an `x-l402` with the numbers. Said twice it is said once.
+    """
+    for (path, method), offer in sold.items():
+        operation = document.get("paths", {}).get(path, {}).get(method)
+        if operation is None or "x-l402" in operation:
+            continue
+        others = operation.get("security") or document.get("security") or [{}]
+        operation["security"] = [{**each, SCHEME: []} for each in others]
+        operation["responses"] = _responses() | operation.get("responses", {})
+        description = operation.get("description")
+        operation["description"] = f"{description}\n\n{_sentence(offer)}" if description else _sentence(offer)
+        operation["x-l402"] = _numbers(offer)
+        components = document.setdefault("components", {})
+        for kind, members in _COMPONENTS.items():
+            components.setdefault(kind, {}).update(members)
+
+
+def _sentence(offer: Offer) -> str:
+    if callable(offer.price):
+        return "Costs what the request asks for: the 402 names the price."
+    uses = {None: "as often as you like while it is valid", 1: "once"}.get(offer.uses, f"{offer.uses} times")
+    return f"Costs {offer.price}, good for calling this {uses}."
+
+
+def _numbers(offer: Offer) -> dict[str, Any]:
+    price: dict[str, Any] = {}
+    if isinstance(offer.price, Msat):
+        price = {"amount_msat": offer.price.msat}
+    elif isinstance(offer.price, Fiat):
+        price = {"amount": f"{offer.price.amount:f}", "currency": offer.price.currency}
+    return price | {
+        "uses": offer.uses,
+        "valid_for": offer.valid_for,
+        "bind": "request" if offer.binds_request else "endpoint",
+    }
