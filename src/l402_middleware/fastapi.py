@@ -21,7 +21,7 @@ from .paywall.paywall import Paywall
 from .paywall.settings import paywall_from_settings
 from .starlette import RefusalResponse, chosen_route, endpoint_name, guarded, l402_required
 
-__all__ = ["L402", "Free", "L402Middleware", "Priced", "get_payment", "l402_required"]
+__all__ = ["Free", "L402", "L402Middleware", "Priced", "get_payment", "l402_required"]  # noqa: RUF022 - plainly sorted
 
 _TERMS = "__l402_terms__"
 

@@ -22,6 +22,7 @@ _CHALLENGE: Final = _PROBLEM | {
     "payment_hash": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "amount_sats": {"type": "integer", "description": "Rounded up."},
     "amount_msat": {"type": "integer"},
+    "price_sats": {"type": "integer", "description": "The same as `amount_sats`."},
     "expires_at": {"type": "integer", "description": "The unix second until which the invoice can be paid."},
 }
 _COMPONENTS: Final = {

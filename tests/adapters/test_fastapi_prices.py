@@ -608,7 +608,7 @@ def test_handlers_of_exceptions_do_not_see_a_refusal(inner: bool, caplog: pytest
     assert list(answer.headers) == names
     assert set(answer.json()) == {
         *("type", "title", "status", "code", "macaroon", "token", "invoice", "payment_hash"),
-        *("amount_sats", "amount_msat", "expires_at"),
+        *("amount_sats", "amount_msat", "price_sats", "expires_at"),
     }
     assert not ran
     assert not [record for record in caplog.records if record.name not in ("httpx2", "httpcore2", "asyncio")]

@@ -15,6 +15,10 @@ from .markdown import DOCS, PAGES, README, fenced
 # What to buy from each application of a page, in their order.
 SOLD = {
     README: [["/forecast"], ["/forecast"], ["/forecast/oslo?days=2"]],
+    DOCS / "fastapi.md": [
+        ["/forecast", "/forecast?days=2"],
+        ["/maps/rain", "/v2/maps/rain", "/maps/satellite", "/long?days=3", "/sun"],
+    ],
     DOCS / "fiat.md": [["/forecast", "/long?days=2"]],
     DOCS / "quickstart.md": [
         ["/forecast"],
@@ -88,6 +92,6 @@ def test_every_snippet_runs_and_every_application_sells(page: Path) -> None:
 @pytest.mark.usefixtures("newcomer")
 def test_readme_says_the_same_forecast_in_every_framework() -> None:
     """README has a snippet per framework, and each sells at the same price."""
-    snippets = [snippet for snippet in fenced(README, "python") if "l402_required(" in snippet]
+    snippets = [snippet for snippet in fenced(README, "python") if "l402_required(" in snippet or "Priced(" in snippet]
     assert len(snippets) == 3
-    assert all("@l402_required(price=21)" in snippet for snippet in snippets)
+    assert all("@l402_required(price=21)" in snippet or "Priced(21)" in snippet for snippet in snippets)
