@@ -6,8 +6,11 @@ The paywall is written once, as generators that ask for steps. A blocking server
 
 import asyncio
 import inspect
+import math
+import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from contextvars import ContextVar, Token
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -71,6 +74,66 @@ async def adrive(flow: Flow[T]) -> T:
         return cast(T, end.value)
 
 
+# So long after its end an awaited step is cut off, if it has not ended by itself and said what it waited for.
+_GRACE: Final = 0.1
+
+_until: ContextVar[float] = ContextVar("l402_middleware until", default=math.inf)
+
+
+def time_left(most: float) -> float:
+    """The seconds that a running step may still take: `most`, or what `within` leaves of them."""
+    return max(min(most, _until.get() - time.monotonic()), 0.0)
+
+
+def within(seconds: float, flow: Flow[T], late: Callable[[], Exception]) -> Flow[T]:
+    """`flow`, whose steps have so many seconds, all together; then `late()` is raised inside it.
+
+    An awaited step that is late is cancelled. A blocking one can not be: it has to keep to `time_left` by itself.
+    """
+    until = time.monotonic() + seconds
+    try:
+        step = next(flow)
+        while True:
+            try:
+                result = yield _Limited(step, until, late)
+            except BaseException as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(result)
+    except StopIteration as end:
+        return cast(T, end.value)
+
+
+class _Limited(Step[T]):
+    """A step that has to end until some moment."""
+
+    def __init__(self, step: Step[T], until: float, late: Callable[[], Exception]) -> None:
+        self._step = step
+        self._until = until
+        self._late = late
+
+    def block(self) -> T:
+        outer = self._begin()
+        try:
+            return self._step.block()
+        finally:
+            _until.reset(outer)
+
+    async def wait(self) -> T:
+        outer = self._begin()
+        try:
+            with anyio.move_on_after(self._until + _GRACE - time.monotonic()):
+                return await self._step.wait()
+        finally:
+            _until.reset(outer)
+        raise self._late()
+
+    def _begin(self) -> Token[float]:
+        if time.monotonic() >= self._until:
+            raise self._late()
+        return _until.set(min(self._until, _until.get()))
+
+
 def asyncio_loop() -> asyncio.AbstractEventLoop | None:
     """The running loop, where the caller is an asyncio task; trio as a guest runs inside a loop without being one."""
     try:
@@ -82,8 +145,9 @@ def asyncio_loop() -> asyncio.AbstractEventLoop | None:
 class Call(Step[T_co]):
     """A call of somebody else's function, plain or async, as a step.
 
-    Awaited, a plain function runs in a worker thread, so that it never holds the event loop; blocking,
-    an async one runs to its end on an event loop of its own.
+    Awaited, a plain function runs in a worker thread, so that it never holds the event loop; blocking, an async one
+    runs on an event loop of its own. There it has the `time_left`, and then raises `TimeoutError`; a plain function
+    runs to its end in any case.
     """
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
@@ -104,4 +168,6 @@ class Call(Step[T_co]):
 
 
 async def _await(awaitable: Awaitable[T]) -> T:
-    return await awaitable
+    left = time_left(math.inf)
+    async with asyncio.timeout(left if left < math.inf else None):
+        return await awaitable

@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 # What a provider's URL may say openly; any other value in its query is somebody's secret.
-_OPEN: Final = frozenset({"network", "tls_cert", "route_hints", "verify", "allow_private_hosts", "relay"})
+_OPEN: Final = frozenset({"network", "tls_cert", "route_hints", "verify", "allow_private_hosts", "relay", "timeout"})
 
 # Anything shorter guards nothing, and stands in ordinary words.
 _SHORTEST: Final = 4

@@ -1,13 +1,9 @@
 """A node that takes every connection and answers none, under a flood of unpaid requests."""
 
 import logging
-import socket
-import threading
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 import anyio
 import httpx2
@@ -25,44 +21,12 @@ from l402_middleware.providers.transport import MAX_REQUESTS
 from l402_middleware.starlette import L402Middleware, l402_required
 from tests.paywall.shop import KEY
 
+from .hanging import hanging
+
 TIMEOUT = 1.0
 PAUSE = 1.0
 PER_SECOND = 200
 SECONDS = 8
-
-
-class HangingNode:
-    """A server on this machine that reads requests and never answers; `requests` is how many came."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self.requests = 0
-        self._listener = listener
-
-    def serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._read, args=(connection,), daemon=True).start()
-
-    def _read(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            while piece := connection.recv(65536):
-                self.requests += piece.count(b"POST ")
-
-
-@contextmanager
-def hanging() -> Iterator[HangingNode]:
-    """The node, for a while."""
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
-        node = HangingNode(listener)
-        server = threading.Thread(target=node.serve)
-        server.start()
-        try:
-            yield node
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            server.join()
 
 
 @l402_required(price=21, uses=None)

@@ -168,6 +168,8 @@ def test_a_certificate_has_to_be_one(tmp_path: Path, name: str) -> None:
             Phoenixd("https://node", password="k", network="testnet"),
         ),
         (" lnbits+https://node?invoice_key=k\n", LNbits("https://node", "k")),
+        ("lnbits+https://node?invoice_key=k&timeout=3", LNbits("https://node", "k", timeout=3)),
+        ("cln+https://node?rune=k&timeout=0.5", CoreLightning("https://node", rune="k", timeout=0.5)),
         (
             "lnbits+https://node?invoice_key=k\n  lnd+https://node?macaroon=0201\tphoenixd+http://node?password=p",
             Failover(
@@ -223,12 +225,17 @@ def test_a_secret_need_not_stand_in_the_url(
         (f"lnd+ftp://node?macaroon={SECRET}", "unknown scheme 'lnd.ftp'"),
         (f"cln+rest://node?rune={SECRET}", "unknown scheme 'cln.rest'"),
         (f"lnbits+https://[::1?invoice_key={SECRET}", "it can not be read"),
-        (f"lnbits+https://node?invoice_key={SECRET}&wallet=1", "unknown parameter wallet"),
-        (f"phoenixd+http://node?password={SECRET}&tls_cert=x", "unknown parameter tls_cert"),
+        (f"lnbits+https://node?invoice_key={SECRET}&wallet=1", "parameter 2 is none of invoice_key, "),
+        (f"phoenixd+http://node?password={SECRET}&tls_cert=x", "parameter 2 is none of network, password"),
+        (f"phoenixd+http://node?password=ab&{SECRET}", "parameter 2 is none of .*; write '&' within a value as %26"),
+        (f"phoenixd+http://node?password_file={SECRET}", "the file that password_file names can not be read: No such"),
+        (f"phoenixd+http://node?password_env={SECRET}", "the environment variable that password_env names is not set"),
+        (f"lnd+https://node?macaroon_file={SECRET}", "the file that macaroon_file names can not be read: No such"),
+        (f"cln+https://node?rune={SECRET}&timeout={SECRET}", "timeout is a number of seconds, such as timeout=3"),
         (f"phoenixd+http://node?password={SECRET}#{SECRET}", "write a '#' in it as %23"),
         (f"lnd+https://node?macaroon=02{SECRET}&route_hints={SECRET}", "route_hints is yes or no"),
-        ("cln+https://node?rune_file=/nowhere/rune", "rune_file=/nowhere/rune can not be read: No such file"),
-        ("cln+https://node?rune_env=NO_SUCH_VARIABLE", "rune_env=NO_SUCH_VARIABLE, and that environment variable"),
+        ("cln+https://node?rune_file=/nowhere/rune", "the file that rune_file names can not be read: No such file"),
+        ("cln+https://node?rune_env=NO_SUCH_VARIABLE", "the environment variable that rune_env names is not set"),
     ],
 )
 def test_a_url_that_names_no_provider(url: str, fault: str) -> None:

@@ -33,6 +33,10 @@ SECRET = "71a8c14c1407c113601079c4302dab36460f0ccd0ad506f1f2dc73b5100e4f3c"
             "lightning:alice@wallet.example?verify=true",
             lambda: VerifiableLightningAddress("alice@wallet.example"),
         ),
+        (
+            "lightning:alice@wallet.example?timeout=2.5",
+            lambda: LightningAddress("alice@wallet.example", timeout=2.5),
+        ),
         ("lnurlp://wallet.example/pay?u=1", lambda: LightningAddress("lnurlp://wallet.example/pay?u=1")),
     ],
 )
@@ -69,14 +73,16 @@ def test_a_nostr_wallet_by_url(url: str, network: str, tmp_path: Path, monkeypat
         ("lightning:", "alice@wallet.example"),
         ("lightning:alice", "alice@wallet.example"),
         ("lightning:alice@wallet.example?verify=1", "verify must be true or false"),
-        ("lightning:alice@wallet.example?key=hunter2", "unknown parameter key"),
+        ("lightning:alice@wallet.example?key=hunter2", "parameter 1 is none of allow_private_hosts, "),
         (WALLET, "give one of secret, secret_file and secret_env"),
         (f"{WALLET}?{RELAYS}", "give one of secret, secret_file and secret_env"),
         (f"{WALLET}?{RELAYS}&secret=hunter2", "copy the wallet's whole"),
         (f"{WALLET}?secret={SECRET}", "copy the wallet's whole"),
         (f"{WALLET}?{RELAYS}&secret={SECRET}&secret_file=x", "give one of"),
-        (f"{WALLET}?{RELAYS}&secret_file=/no/such/file", "secret_file=/no/such/file can not be read"),
+        (f"{WALLET}?{RELAYS}&secret_file=/no/such/file", "the file that secret_file names can not be read"),
         (f"{WALLET}?{RELAYS}&secret={SECRET}&network=hunter", "network must be one of"),
+        (f"{WALLET}?{RELAYS}&secret={SECRET}&timeout=hunter2", "timeout is a number of seconds"),
+        (f"{WALLET}?{RELAYS}&secret={SECRET}&timeout=0", "timeout must be a number of seconds above 0"),
     ],
 )
 def test_a_url_that_can_not_work_is_refused(url: str, message: str) -> None:

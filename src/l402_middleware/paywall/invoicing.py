@@ -33,6 +33,8 @@ class FunctionProvider:
             bolt11 = yield from do(Call[object](self._function, request))
         except ProviderError:
             raise
+        except TimeoutError:
+            raise ProviderError("timeout", "the provider function did not return in time") from None
         except Exception as error:
             raise ProviderError("bad-answer", f"the provider function raised {type(error).__name__}") from error
         if not isinstance(bolt11, str):
@@ -49,7 +51,8 @@ class FunctionProvider:
 class Invoicing:
     """A provider, a function that makes invoices, or a list of them, behind circuit breakers.
 
-    `network` is that of the functions among them; a provider knows its own.
+    `network` is that of the functions among them; a provider knows its own. `timeout` and `max_threads` are for the
+    `Failover` that is made of them.
     """
 
     def __init__(
@@ -58,14 +61,20 @@ class Invoicing:
         network: str | None,
         *,
         verify_settlement: bool,
+        timeout: float | None = None,
+        max_threads: int | None = None,
     ) -> None:
         given: list[Any] = list(provider) if isinstance(provider, list | tuple) else [provider]
         if network is not None and not any(callable(each) for each in given):
             raise ConfigurationError("network is the provider's own setting; give it to the provider")
-        if isinstance(provider, Failover):
-            self._failover = provider
+        limits: dict[str, Any] = {"timeout": timeout, "max_threads": max_threads}
+        limits = {name: value for name, value in limits.items() if value is not None}
+        if not isinstance(provider, Failover):
+            self._failover = Failover(*(_as_provider(each, network) for each in given), **limits)
+        elif limits:
+            raise ConfigurationError(f"{', '.join(limits)}: give it to the Failover, which is there already")
         else:
-            self._failover = Failover(*(_as_provider(each, network) for each in given))
+            self._failover = provider
         self.providers = self._failover.providers
         self.network, self.granularity_msat = self._failover.network, self._failover.granularity_msat
         unable = [type(each).__name__ for each in self.providers if not hasattr(each, "is_settled")]

@@ -47,6 +47,10 @@ class Paywall:
     - `provider`: a provider from `l402_middleware.providers`, or a function, plain or async, from an
       `InvoiceRequest` to a BOLT 11 invoice (whole sats; say its `network` if it is not "bitcoin"). A list of these
       means `Failover`. One alone is behind the same circuit breaker.
+    - `provider_timeout`: seconds in which an invoice is made, or refused with a 503; in a list each provider gets a
+      share of them (20).
+    - `provider_threads`: threads of a process that may wait for a provider which is slow or hangs (3); fewer than a
+      blocking server has, so that those who have paid find one. An event loop needs no such limit.
     - `ledger`: where uses are counted: a ledger, or a URL such as "sqlite:///l402.db". Required, but with `DevNode`.
     - `secret_keys`: secrets of at least 32 bytes, oldest first; `L402_SECRET_KEYS` where not given, and where that is
       not set either, one that the ledger makes and keeps.
@@ -77,6 +81,8 @@ class Paywall:
         secret_keys: Iterable[str | bytes] | None = None,
         service: str = "l402",
         network: str | None = None,
+        provider_timeout: float | None = None,
+        provider_threads: int | None = None,
         invoice_expiry: int = 600,
         replay_for: float = 600,
         replay_max_bytes: int = 1024 * 1024,
@@ -91,7 +97,13 @@ class Paywall:
         limit_storage: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._invoicing = Invoicing(provider, network, verify_settlement=verify_settlement)
+        self._invoicing = Invoicing(
+            provider,
+            network,
+            verify_settlement=verify_settlement,
+            timeout=provider_timeout,
+            max_threads=provider_threads,
+        )
         self.wallet = next((each for each in self._invoicing.providers if isinstance(each, DevNode)), None)
         if ledger is None:
             if self.wallet is None:

@@ -24,6 +24,8 @@ def _several(value: Any) -> Any:
 # Setting, Paywall's parameter, and how its text is read.
 _SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("L402_LEDGER", "ledger", lambda value: value),
+    ("L402_PROVIDER_TIMEOUT", "provider_timeout", float),
+    ("L402_PROVIDER_THREADS", "provider_threads", int),
     ("L402_SERVICE", "service", str),
     ("L402_INVOICE_EXPIRY", "invoice_expiry", int),
     ("L402_REPLAY_FOR", "replay_for", float),
@@ -57,7 +59,7 @@ def paywall_from_settings(settings: Mapping[str, Any] | None = None) -> Paywall:
         )
     arguments = rules_from(settings)
     return Paywall(
-        provider_from_url(provider) if isinstance(provider, str) else provider,
+        [provider_from_url(url) for url in provider.split() or [""]] if isinstance(provider, str) else provider,
         secret_keys=keys_from(settings),
         **arguments,
     )

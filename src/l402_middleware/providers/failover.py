@@ -10,13 +10,15 @@ from typing import Final, TypeVar, cast
 
 from ..core.errors import ConfigurationError, ProviderError
 from ..core.invoice import Invoice
-from ..flow import Flow
+from ..flow import Flow, do, within
 from .breaker import Attempt, Breaker
+from .line import HASTE, Line
 from .provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
 
 # How many invoices' makers are remembered. For one that is forgotten, all providers are asked.
 MAX_REMEMBERED: Final = 10_000
 
+T = TypeVar("T")
 Accepted = TypeVar("Accepted", CreatedInvoice, Invoice)
 
 log = logging.getLogger("l402_middleware")
@@ -29,9 +31,13 @@ class Failover:
     tries it, until it works again. `rejected` does not count, because the request may be to blame; a cancelled attempt
     does not either.
 
-    An attempt lasts as long as its provider lets it, see each one's `timeout`. Amounts are multiples of what each can
-    express. Settlement is asked of the provider that made the invoice; where this process does not know which, of all.
-    `clock` gives seconds that never go back. Raises `ConfigurationError` for providers on different networks.
+    `timeout` bounds the whole, in seconds: each provider has an equal share of what is left of it, and never more than
+    its own `timeout`. So the last one still has time when all before it hang. `max_threads` threads of a process wait
+    for a provider as long as that; more do only while it answers within a quarter of a second (see `line.Line`).
+
+    Amounts are multiples of what each can express. Settlement is asked of the provider that made the invoice; where
+    this process does not know which, of all. `clock` gives seconds that never go back. Raises `ConfigurationError` for
+    providers on different networks.
     """
 
     def __init__(
@@ -39,6 +45,8 @@ class Failover:
         *providers: Provider,
         failures: int = 5,
         pause: float = 30.0,
+        timeout: float = 20.0,
+        max_threads: int = 3,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not providers:
@@ -54,7 +62,11 @@ class Failover:
         self.providers: Final = providers
         self.network: Final = providers[0].network
         self.granularity_msat: Final = math.lcm(*(provider.granularity_msat for provider in providers))
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
+            raise ConfigurationError(f"timeout must be a number of seconds above 0, not {timeout!r}")
         self._pause = pause
+        self._timeout = timeout
+        self._lines = [Line(max_threads) for _ in providers]
         self._breakers = [Breaker(failures, pause, clock) for _ in providers]
         self._makers: OrderedDict[bytes, Provider] = OrderedDict()
         self._lock = threading.Lock()
@@ -80,13 +92,15 @@ class Failover:
         """
         faults: list[str] = []
         error = None
-        for provider, breaker in zip(self.providers, self._breakers, strict=True):
-            attempt = breaker.begin()
+        until = time.monotonic() + self._timeout
+        for number, provider in enumerate(self.providers):
+            attempt = self._breakers[number].begin()
             if attempt is None:
-                faults.append(f"{_name(provider)}: {breaker.fault}, and not asked again yet")
+                faults.append(f"{_name(provider)}: {self._breakers[number].fault}, and not asked again yet")
                 continue
+            seconds = (until - time.monotonic()) / (len(self.providers) - number)
             try:
-                return (yield from self._try(provider, breaker, attempt, request, accept))
+                return (yield from self._try(number, attempt, seconds, request, accept))
             except ProviderError as failure:
                 error = failure
                 faults.append(f"{_name(provider)}: {failure.kind}")
@@ -97,17 +111,22 @@ class Failover:
 
     def _try(
         self,
-        provider: Provider,
-        breaker: Breaker,
+        number: int,
         attempt: Attempt,
+        seconds: float,
         request: InvoiceRequest,
         accept: Callable[[CreatedInvoice], Accepted],
     ) -> Flow[Accepted]:
+        provider, breaker = self.providers[number], self._breakers[number]
+        place = None
         try:
-            accepted = accept((yield from provider.create_invoice(request)))
+            place = yield from do(self._lines[number].enter())
+            seconds = min(seconds, HASTE) if place.in_haste else seconds
+            accepted = accept((yield from _in_time(provider, seconds, provider.create_invoice(request))))
         except ProviderError as error:
-            # A price that a wallet does not take would otherwise close it to everybody else.
-            if error.kind == "rejected":
+            had_time = place is not None and not place.in_haste and seconds > 0
+            # Neither a price that a wallet does not take nor a crowd may close it to everybody else.
+            if error.kind == "rejected" or (error.kind in ("timeout", "busy") and not had_time):
                 breaker.abandoned(attempt)
             elif breaker.failed(attempt, error.kind):
                 log.error("%s fails, and is tried once every %g s from now on: %s", _name(provider), self._pause, error)
@@ -117,6 +136,9 @@ class Failover:
         except BaseException:
             breaker.abandoned(attempt)
             raise
+        finally:
+            if place is not None:
+                place.leave()
         breaker.succeeded(attempt)
         self._remember(accepted.payment_hash, provider)
         return accepted
@@ -130,11 +152,15 @@ class Failover:
         with self._lock:
             maker = self._makers.get(payment_hash)
         error = None
-        for provider in self.providers if maker is None else (maker,):
+        asked = self.providers if maker is None else (maker,)
+        until = time.monotonic() + self._timeout
+        for number, provider in enumerate(asked):
+            seconds = (until - time.monotonic()) / (len(asked) - number)
             try:
                 if not hasattr(provider, "is_settled"):
                     raise ProviderError("rejected", f"{_name(provider)} can not say whether a payment was received")
-                if (yield from cast(SettlementCheck, provider).is_settled(payment_hash)):
+                check = cast(SettlementCheck, provider).is_settled(payment_hash)
+                if (yield from _in_time(provider, seconds, check)):
                     return True
             except ProviderError as failure:
                 error = failure
@@ -159,6 +185,13 @@ class Failover:
             self._makers[payment_hash] = maker
             if len(self._makers) > MAX_REMEMBERED:
                 self._makers.popitem(last=False)
+
+
+def _in_time(provider: Provider, seconds: float, flow: Flow[T]) -> Flow[T]:
+    """`flow`, ended by a `ProviderError` where it takes longer than `seconds`."""
+    return within(
+        seconds, flow, lambda: ProviderError("timeout", f"{_name(provider)} did not answer within {seconds:.3g} s")
+    )
 
 
 def _name(provider: Provider) -> str:

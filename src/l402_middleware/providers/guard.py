@@ -14,7 +14,7 @@ import anyio
 import httpx2
 
 from ..core.errors import ProviderError
-from ..flow import Flow, Step, do
+from ..flow import Flow, Step, do, time_left
 from .transport import Transport
 
 # Well-known ports are other services' (25 is mail); where HTTP is served on a port of its own, it is a high one.
@@ -97,7 +97,7 @@ class Resolve(Step[list[str]]):
             raise self._unknown() from None
 
     async def wait(self) -> list[str]:
-        with anyio.move_on_after(self._timeout):
+        with anyio.move_on_after(time_left(self._timeout)):
             try:
                 return _addresses(await anyio.getaddrinfo(self.host, self._port, type=socket.SOCK_STREAM))
             except (OSError, UnicodeError):

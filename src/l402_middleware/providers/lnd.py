@@ -97,7 +97,7 @@ class LND:
 def _macaroon(given: str, path: str | os.PathLike[str] | None) -> str:
     if bool(given) == (path is not None):
         raise ConfigurationError("LND: give either macaroon, in hex, or macaroon_file")
-    macaroon = given if path is None else _in_hex(read_secret("LND", "macaroon_file", path))
+    macaroon = given if path is None else in_hex(read_secret("LND", "macaroon_file", path))
     # LND's are of version 2 of the format, which begins with that number.
     if not isinstance(macaroon, str) or not re.fullmatch("02([0-9A-Fa-f]{2})+", macaroon):
         source = "macaroon" if path is None else f"macaroon_file={path}"
@@ -108,7 +108,7 @@ def _macaroon(given: str, path: str | os.PathLike[str] | None) -> str:
     return macaroon
 
 
-def _in_hex(content: bytes) -> str:
+def in_hex(content: bytes) -> str:
     """A macaroon file's content in hex, which is what some deployments keep in the file to begin with."""
     text = content.strip()
     return text.decode() if re.fullmatch(b"[0-9A-Fa-f]+", text) else content.hex()

@@ -20,7 +20,7 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from ..core.errors import ConfigurationError, ProviderError
-from ..flow import Flow, Step, do
+from ..flow import Flow, Step, do, time_left
 from .access import check_network
 from .answer import created
 from .provider import CreatedInvoice, InvoiceRequest
@@ -121,8 +121,9 @@ class NostrWalletConnect:
 
     async def _ask(self, request: Callable[[Any], Awaitable[T]]) -> T:
         wallet = self._connected()
+        seconds = time_left(self.timeout)
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(seconds):
                 return await request(wallet)
         except TimeoutError:
             pass
@@ -132,7 +133,7 @@ class NostrWalletConnect:
                 raise _fault(str(error)) from None
         relays = (await wallet.client().relays()).values()
         if any(relay.status() == self._sdk.RelayStatus.CONNECTED for relay in relays):
-            raise ProviderError("timeout", f"the wallet did not answer within {self.timeout:g} s; is it online?")
+            raise ProviderError("timeout", f"the wallet did not answer within {seconds:.3g} s; is it online?")
         # The next request connects at once, instead of when nostr-sdk would try again.
         self._taken(wallet)
         raise ProviderError("unreachable", "the wallet's Nostr relay can not be reached; is it running?")

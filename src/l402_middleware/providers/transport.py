@@ -21,7 +21,7 @@ import httpx2
 from anyio.lowlevel import RunVar
 
 from ..core.errors import ConfigurationError, ProviderError
-from ..flow import Flow, Step, do
+from ..flow import Flow, Step, do, time_left
 
 MAX_ANSWER_BYTES = 256 * 1024
 
@@ -42,9 +42,9 @@ def _public_authorities() -> ssl.SSLContext:
 class Transport:
     """One pool of connections for the process, and one for each event loop, opened at first use.
 
-    `timeout` bounds a whole request and, once more, its wait for one of `max_requests` turns, both in seconds; only a
-    blocking look-up of the host's name is left to the resolver. `tls` says which certificates are trusted, without it
-    the usual authorities are.
+    `timeout` bounds a whole request and, once more, its wait for one of `max_requests` turns, both in seconds, and less
+    where `flow.within` leaves less; only a blocking look-up of the host's name is left to the resolver. `tls` says
+    which certificates are trusted, without it the usual authorities are.
     """
 
     def __init__(
@@ -148,12 +148,12 @@ class Send(Step[httpx2.Response]):
 
     def block(self) -> httpx2.Response:
         connections = self._transport.blocking()
-        if not connections.turns.acquire(timeout=self._transport.timeout):
+        if not connections.turns.acquire(timeout=time_left(self._transport.timeout)):
             raise self._busy()
         until = None
         try:
             client = connections.client()
-            until = _deadline.set(time.monotonic() + self._transport.timeout)
+            until = _deadline.set(time.monotonic() + time_left(self._transport.timeout))
             with _failures(self.request):
                 response = client.send(self.request, stream=True)
                 try:
@@ -172,13 +172,13 @@ class Send(Step[httpx2.Response]):
 
     async def wait(self) -> httpx2.Response:
         connections = self._transport.awaiting()
-        with anyio.move_on_after(self._transport.timeout) as queued:
+        with anyio.move_on_after(time_left(self._transport.timeout)) as queued:
             await connections.turns.acquire()
         if queued.cancelled_caught:
             raise self._busy()
         response, content = None, bytearray()
         try:
-            with _failures(self.request), anyio.move_on_after(self._transport.timeout) as running:
+            with _failures(self.request), anyio.move_on_after(time_left(self._transport.timeout)) as running:
                 response = await connections.client.send(self.request, stream=True)
                 try:
                     async for chunk in response.aiter_raw():
@@ -198,7 +198,7 @@ class Send(Step[httpx2.Response]):
         return ProviderError(
             "busy",
             f"{self.request.url.host} has {self._transport.max_requests} requests to answer already, "
-            f"and none of them ended within {self._transport.timeout:g} s",
+            "and none of them ended in time",
         )
 
 

@@ -1,18 +1,18 @@
 """A provider by URL, so that a deployment changes its wallet without a change of code."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ..core.errors import ConfigurationError
-from .access import read_secret
 from .core_lightning import CoreLightning
 from .devnode import DevNode
 from .failover import Failover
 from .lightning_address import LightningAddress, VerifiableLightningAddress
 from .lnbits import LNbits
-from .lnd import LND
+from .lnd import LND, in_hex
 from .nostr_wallet_connect import NostrWalletConnect
 from .phoenixd import Phoenixd
 from .provider import Provider
@@ -28,7 +28,7 @@ FORMS = (
 class _Kind(NamedTuple):
     make: Callable[..., Provider]
     secret: str
-    others: frozenset[str]
+    others: frozenset[str] = frozenset()
 
 
 def _lnd(address: str, *, route_hints: str = "no", **parameters: Any) -> LND:
@@ -38,13 +38,15 @@ def _lnd(address: str, *, route_hints: str = "no", **parameters: Any) -> LND:
 
 
 _KINDS = {
-    "lnbits": _Kind(LNbits, "invoice_key", frozenset({"network"})),
-    "lnd": _Kind(_lnd, "macaroon", frozenset({"network", "tls_cert", "macaroon_file", "route_hints"})),
-    "cln": _Kind(CoreLightning, "rune", frozenset({"network", "tls_cert"})),
-    "phoenixd": _Kind(Phoenixd, "password", frozenset({"network"})),
+    "lnbits": _Kind(LNbits, "invoice_key"),
+    "lnd": _Kind(_lnd, "macaroon", frozenset({"tls_cert", "route_hints"})),
+    "cln": _Kind(CoreLightning, "rune", frozenset({"tls_cert"})),
+    "phoenixd": _Kind(Phoenixd, "password"),
 }
 
-_NOSTR = _Kind(NostrWalletConnect, "secret", frozenset({"network"}))
+_NOSTR = _Kind(NostrWalletConnect, "secret")
+
+_OF_ALL = frozenset({"network", "timeout"})
 
 
 def provider_from_url(url: str) -> Provider:
@@ -55,8 +57,9 @@ def provider_from_url(url: str) -> Provider:
     also with `http` or `https` and with `network`; a wallet's connection string, `nostr+walletconnect://...`, also with
     `network`; `lightning:alice@wallet.example` (or `lightning:lnurl1...`) with `network`, `allow_private_hosts=a,b` and
     `verify=true` for `VerifiableLightningAddress`; a whole `lnurlp://...`. A secret need not stand in the URL: with
-    `_file` after its name it is read from that file, with `_env` from that environment variable. Several URLs, with
-    white space between them, are a `Failover` in that order. Raises `ConfigurationError`, which never repeats the URL.
+    `_file` after its name it is read from that file, with `_env` from that environment variable. `timeout`, in seconds,
+    goes with every one but `dev:` and `lnurlp:`. Several URLs, with white space between them, are a `Failover` in that
+    order. Raises `ConfigurationError`, which never repeats the URL.
     """
     several = url.split()
     if len(several) > 1:
@@ -82,48 +85,71 @@ def provider_from_url(url: str) -> Provider:
     if parts.fragment:
         raise ConfigurationError("provider URL: write a '#' in it as %23")
     address = urlunsplit((scheme, parts.netloc, parts.path, "", ""))
-    return _KINDS[name].make(address, **_parameters(_KINDS[name], parts.query))
+    kind = _KINDS[name]
+    return kind.make(address, **_parameters(kind, parse_qsl(parts.query, keep_blank_values=True)))
 
 
 def _lightning_address(parts: SplitResult) -> LightningAddress:
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = options.keys() - {"network", "verify", "allow_private_hosts"}
-    if unknown:
-        raise ConfigurationError(f"provider URL: unknown parameter {', '.join(sorted(unknown))}")
-    verify = options.get("verify", "false")
+    options = _known(parse_qsl(parts.query, keep_blank_values=True), _OF_ALL | {"verify", "allow_private_hosts"})
+    verify = options.pop("verify", "false")
     if verify not in ("true", "false"):
         raise ConfigurationError("provider URL: verify must be true or false")
-    hosts = [host for host in options.get("allow_private_hosts", "").split(",") if host]
+    hosts = [host for host in options.pop("allow_private_hosts", "").split(",") if host]
     kind = VerifiableLightningAddress if verify == "true" else LightningAddress
-    return kind(parts.netloc + parts.path, options.get("network", "bitcoin"), allow_private_hosts=hosts)
+    return kind(parts.netloc + parts.path, **options, allow_private_hosts=hosts)
 
 
 def _nostr_wallet_connect(parts: SplitResult) -> NostrWalletConnect:
     # A wallet may name several relays, and more that is nothing to us.
     named = parse_qsl(parts.query, keep_blank_values=True)
-    ours = ("secret", "secret_file", "secret_env", "network")
-    options = _parameters(_NOSTR, urlencode([pair for pair in named if pair[0] in ours]))
-    network = options.pop("network", "bitcoin")
-    query = urlencode([pair for pair in named if pair[0] not in ours] + list(options.items()))
-    return NostrWalletConnect(f"{parts.scheme}://{parts.netloc}{parts.path}?{query}", network)
+    ours = {"secret", "secret_file", "secret_env", *_OF_ALL}
+    options = _parameters(_NOSTR, [pair for pair in named if pair[0] in ours])
+    query = urlencode([pair for pair in named if pair[0] not in ours] + [("secret", options.pop("secret"))])
+    return NostrWalletConnect(f"{parts.scheme}://{parts.netloc}{parts.path}?{query}", **options)
 
 
-def _parameters(kind: _Kind, query: str) -> dict[str, str]:
-    parameters = dict(parse_qsl(query, keep_blank_values=True))
+def _parameters(kind: _Kind, named: list[tuple[str, str]]) -> dict[str, Any]:
     file, variable = f"{kind.secret}_file", f"{kind.secret}_env"
-    unknown = parameters.keys() - kind.others - {kind.secret, file, variable}
-    if unknown:
-        raise ConfigurationError(f"provider URL: unknown parameter {', '.join(sorted(unknown))}")
-    if len(parameters.keys() & {kind.secret, file, variable}) != 1:
+    places = {kind.secret, file, variable}
+    parameters = _known(named, kind.others | _OF_ALL | places)
+    if len(parameters.keys() & places) != 1:
         raise ConfigurationError(f"provider URL: give one of {kind.secret}, {file} and {variable}")
-    if file in parameters and file not in kind.others:
-        try:
-            parameters[kind.secret] = read_secret("provider URL", file, parameters.pop(file)).decode().strip()
-        except UnicodeDecodeError:
-            raise ConfigurationError(f"provider URL: {file} names a file that is no text") from None
+    if file in parameters:
+        parameters[kind.secret] = _read(kind, file, parameters.pop(file))
     if variable in parameters:
-        name = parameters.pop(variable)
-        if name not in os.environ:
-            raise ConfigurationError(f"provider URL: {variable}={name}, and that environment variable is not set")
-        parameters[kind.secret] = os.environ[name].strip()
+        found = os.environ.get(parameters.pop(variable))
+        if found is None:
+            raise ConfigurationError(f"provider URL: the environment variable that {variable} names is not set")
+        parameters[kind.secret] = found.strip()
     return parameters
+
+
+def _known(named: list[tuple[str, str]], names: Set[str]) -> dict[str, Any]:
+    """The parameters by name, each of which has to be one of `names`."""
+    for number, (name, _) in enumerate(named, 1):
+        # Not repeated: behind a '&' that should have been escaped, the rest of a secret looks like a name.
+        if name not in names:
+            known = ", ".join(sorted(names))
+            raise ConfigurationError(
+                f"provider URL: parameter {number} is none of {known}; write '&' within a value as %26"
+            )
+    parameters: dict[str, Any] = dict(named)
+    if "timeout" in parameters:
+        try:
+            parameters["timeout"] = float(parameters["timeout"])
+        except ValueError:
+            raise ConfigurationError("provider URL: timeout is a number of seconds, such as timeout=3") from None
+    return parameters
+
+
+def _read(kind: _Kind, file: str, path: str) -> str:
+    """The secret in the file at `path`, which is not repeated: it may be the secret itself."""
+    try:
+        content = Path(path).read_bytes()
+        # LND writes bytes where others write a line of text.
+        return in_hex(content) if kind.make is _lnd else content.decode().strip()
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"provider URL: {file} names a file that is no text") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ConfigurationError(f"provider URL: the file that {file} names can not be read: {reason}") from None

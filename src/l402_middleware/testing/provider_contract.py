@@ -48,7 +48,7 @@ from l402_middleware.core.keys import KeyRing, generate_key
 from l402_middleware.core.money import Msat, msats, sats
 from l402_middleware.flow import Flow, adrive, drive
 from l402_middleware.paywall.invoicing import Invoicing, memo_of
-from l402_middleware.providers import CreatedInvoice, DevNode, InvoiceRequest, Provider, SettlementCheck
+from l402_middleware.providers import CreatedInvoice, DevNode, Failover, InvoiceRequest, Provider, SettlementCheck
 
 T = TypeVar("T")
 
@@ -168,7 +168,8 @@ class ProviderContract:
 
     def test_a_hundred_threads(self, provider: Provider) -> None:
         """A hundred threads that ask at once get a hundred different invoices, each over its own amount."""
-        invoicing = Invoicing(provider, None, verify_settlement=False)
+        patient = provider if isinstance(provider, Failover) else Failover(provider, max_threads=100)
+        invoicing = Invoicing(patient, None, verify_settlement=False)
         wanted = [sats(1 + number) for number in range(100)]
         with ThreadPoolExecutor(100) as threads:
             invoices = list(
