@@ -175,7 +175,8 @@ class Visit:
     def _certificate(self) -> bytes | None:
         """What the server says by ASGI's `tls` extension; few servers do."""
         tls = (self.scope.get("extensions") or {}).get("tls") or {}
-        return None if tls.get("client_cert_error") else from_pem(tls.get("client_cert_chain") or ())
+        chain = () if tls.get("client_cert_error") else tls.get("client_cert_chain") or ()
+        return from_pem(next(iter(chain), ""))
 
     def _sale(self) -> tuple[Offer, str] | None:
         # A paywall further inside may have taken this request over: then it answers for it.

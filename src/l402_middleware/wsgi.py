@@ -91,7 +91,7 @@ class Visit:
         environ = self.environ
         if "SSL_CLIENT_CERT" in environ:
             is_proved = environ.get("SSL_CLIENT_VERIFY", "SUCCESS") in ("SUCCESS", "GENEROUS")
-            return from_pem([environ["SSL_CLIENT_CERT"]]) if is_proved else None
+            return from_pem(environ["SSL_CLIENT_CERT"]) if is_proved else None
         connection = environ.get("gunicorn.socket")
         if not isinstance(connection, SSLSocket):
             return None

@@ -1,13 +1,16 @@
 """Who sends a request: its address and its TLS client certificate, against the callers that a credential is for."""
 
-import ssl
-from collections.abc import Iterable
+import re
+from base64 import b64decode
 from hashlib import sha256
+from urllib.parse import unquote
 
 from ..core.callers import ANYBODY, Callers, address_of, network_of
 from ..core.errors import Refusal
 from .offer import BindCaller
 from .request import RequestView
+
+_PEM = re.compile("-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\\s]+)-----END CERTIFICATE-----", re.ASCII)
 
 
 def callers_of(request: RequestView, bind: BindCaller | None) -> Callers:
@@ -41,10 +44,29 @@ def _fingerprint(request: RequestView) -> str | None:
     return sha256(certificate).hexdigest() if certificate else None
 
 
-def from_pem(certificates: Iterable[str]) -> bytes | None:
-    """The first of some certificates in PEM, as DER; None where there is none, or it can not be read."""
-    first = next(iter(certificates), None)
+def certificate_in_header(request: RequestView, name: str | None) -> bytes | None:
+    """The certificate (DER) that a proxy hands over in the header `name`; None where there is none, or no clear one.
+
+    As a byte sequence (RFC 9440, `Client-Cert`), or as percent-encoded PEM, which nginx and Amazon's load balancers
+    send. Whether the proxy is one to believe is the caller's to check.
+    """
+    values = request.raw_header(name) if name else []
+    if len(values) != 1:
+        return None
+    text = values[0].decode("latin-1").strip(" \t")
+    if len(text) > 2 and text.startswith(":") and text.endswith(":"):
+        return _from_base64(text[1:-1])
+    return from_pem(unquote(text))
+
+
+def from_pem(text: str) -> bytes | None:
+    """The first certificate in PEM (RFC 7468), as DER; None where the text does not begin with one."""
+    found = _PEM.match(text.lstrip())
+    return _from_base64("".join(found[1].split())) if found else None
+
+
+def _from_base64(text: str) -> bytes | None:
     try:
-        return None if first is None else ssl.PEM_cert_to_DER_cert(first.strip())
+        return b64decode(text, validate=True) or None
     except ValueError:
         return None

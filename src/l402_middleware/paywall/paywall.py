@@ -5,6 +5,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Literal, TypeAlias
 
 from ..core.binding import endpoint_digest
@@ -20,7 +21,7 @@ from ..ledgers.ledger import Ledger
 from ..providers.devnode import WALLET_PATH, DevNode
 from ..providers.provider import InvoiceRequest, Provider
 from ..rates import Rates
-from .callers import callers_of
+from .callers import callers_of, certificate_in_header
 from .delivery import Delivery, Replay
 from .exposure import Exposure
 from .invoicing import InvoiceFunction, Invoicing, memo_of
@@ -66,6 +67,8 @@ class Paywall:
     - `rates`: where exchange rates for fiat prices come from; public sources, which are asked for a fiat price only.
     - `trusted_proxies`: addresses and networks of the proxies in front of the application, whose `forwarded_header`
       ("X-Forwarded-For" or "Forwarded") says who asks; nobody is trusted by default.
+    - `certificate_header`: the header in which they hand over their caller's TLS client certificate: RFC 9440's
+      "Client-Cert", or any with percent-encoded PEM; none by default.
     - `challenge_limit`: how many unpaid challenges one peer may have, such as "60/minute"; a credential that is good is
       never counted. With `limit_storage`, a URL such as "redis://host:6379/1", processes and machines count together.
 
@@ -93,6 +96,7 @@ class Paywall:
         rates: Rates | None = None,
         trusted_proxies: Iterable[str] = (),
         forwarded_header: str | None = None,
+        certificate_header: str | None = None,
         challenge_limit: str | None = None,
         limit_storage: str | None = None,
         clock: Callable[[], float] = time.time,
@@ -124,7 +128,7 @@ class Paywall:
             if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= MAX_SETTING:
                 raise ConfigurationError(f"{name} must be a number from {least} to {MAX_SETTING}, not {value!r}")
         Caveats(service, unknown_caveats)
-        self._peers = Peers(trusted_proxies, forwarded_header)
+        self._peers = Peers(trusted_proxies, forwarded_header, certificate_header)
         self._exposure = Exposure(is_behind_proxies=bool(trusted_proxies))
         if limit_storage is not None and challenge_limit is None:
             raise ConfigurationError('limit_storage does nothing without challenge_limit, such as "60/minute"')
@@ -165,6 +169,9 @@ class Paywall:
         Every failure of a credential, a provider or a ledger becomes a response here, and nothing but those: an
         error of a price function goes through to the caller, and so never to the handler.
         """
+        if self._peers.trusts(request.peer):
+            # A certificate that the proxy itself shows is not its caller's.
+            request.read_certificate = partial(certificate_in_header, request, self._peers.certificate_header)
         request.peer = self._peers.resolve(request.peer, request.headers)
         try:
             return (yield from self._admit(request, offer))

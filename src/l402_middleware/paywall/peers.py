@@ -23,6 +23,9 @@ FORWARDING_HEADERS: Final = ("x-forwarded-for", "forwarded")
 # Of so many proxies in a row are looked at, from the right.
 MAX_HOPS: Final = 32
 
+# RFC 9110, section 5.1.
+_FIELD_NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+
 MAX_FORWARDED_BYTES: Final = 8 * 1024
 
 # A node of RFC 7239, section 6, and what X-Forwarded-For has in its place: brackets and port may be there or not.
@@ -48,11 +51,12 @@ class Peers:
 
     - `trusted`: addresses and networks ("10.0.0.0/8") of the proxies in front of the application, or "unix".
     - `header`: the one of `FORWARDING_HEADERS` that they set.
+    - `certificate_header`: the one, if any, in which they hand over their caller's TLS client certificate.
 
     Raises `ConfigurationError` for what is neither, and where one is given without the other.
     """
 
-    def __init__(self, trusted: Iterable[str], header: str | None) -> None:
+    def __init__(self, trusted: Iterable[str], header: str | None, certificate_header: str | None = None) -> None:
         entries = [trusted] if isinstance(trusted, str) else list(trusted)
         if bool(entries) != bool(header):
             raise ConfigurationError(
@@ -62,6 +66,12 @@ class Peers:
         self._header = (header or "").lower().encode("latin-1", "replace")
         if header and header.lower() not in FORWARDING_HEADERS:
             raise ConfigurationError(f'forwarded_header must be "X-Forwarded-For" or "Forwarded", not {header!r}')
+        if certificate_header is not None and not (entries and _FIELD_NAME.fullmatch(certificate_header)):
+            raise ConfigurationError(
+                "certificate_header must be the name of a header, and goes together with trusted_proxies, for anybody "
+                f"else can write it too; it is {certificate_header!r}"
+            )
+        self.certificate_header = certificate_header
         self._trusts_unix = UNIX in entries
         self._networks = [_network(entry) for entry in entries if entry != UNIX]
 
@@ -74,18 +84,24 @@ class Peers:
         """
         if not self._header:
             return _plain(peer)
-        address = _parsed(peer or "")
-        if not self._is_trusted(address) if peer else not self._trusts_unix:
+        if not self.trusts(peer):
             return _plain(peer)
         lines = [value for name, value in headers if name.lower() == self._header]
         if not lines:
             return _plain(peer)
         value = b",".join(lines)
+        address = None
         for node in _x_forwarded_for(value) if self._header == b"x-forwarded-for" else _forwarded(value):
             address = _address(node)
             if not self._is_trusted(address):
                 break
         return None if address is None else str(address)
+
+    def trusts(self, peer: str | None) -> bool:
+        """Whether the other end of a connection, at the address `peer`, is a trusted proxy."""
+        if not self._header:
+            return False
+        return self._is_trusted(_parsed(peer)) if peer else self._trusts_unix
 
     def _is_trusted(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)

@@ -35,6 +35,7 @@ _SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("L402_UNKNOWN_CAVEATS", "unknown_caveats", str),
     ("L402_TRUSTED_PROXIES", "trusted_proxies", _several),
     ("L402_FORWARDED_HEADER", "forwarded_header", str),
+    ("L402_CERTIFICATE_HEADER", "certificate_header", str),
     ("L402_CHALLENGE_LIMIT", "challenge_limit", str),
     ("L402_LIMIT_STORAGE", "limit_storage", str),
 )
