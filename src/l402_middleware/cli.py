@@ -13,6 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final, get_args
 
+from .audit import Exceptions, audit
+from .audit.loading import LoadingError, load_application
+from .audit.table import lines, members
 from .core.errors import ConfigurationError, LedgerError
 from .core.keys import generate_key
 from .doctor import Finding, examine
@@ -40,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run(options)
     except ConfigurationError as error:
         parser.error(str(error))
-    except (_Failure, LedgerError) as error:
-        print(f"l402: {error}", file=sys.stderr)  # noqa: T201 - the command's output
+    except (_Failure, LedgerError, LoadingError) as error:
+        print(f"l402: {_printable(str(error))}", file=sys.stderr)  # noqa: T201 - the command's output
         return 1
     return 0
 
@@ -96,6 +99,27 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--amount", type=_small, default=1, metavar="SATS", help="of the invoice (1)")
     doctor.add_argument("--timeout", type=_small, default=30, metavar="SECONDS", help="for each check (30)")
     doctor.set_defaults(run=_doctor)
+
+    about = "list every route of an application: what it sells, or why it sells nothing"
+    routes = commands.add_parser(
+        "routes",
+        parents=[as_json],
+        help=about,
+        description=f"{about.capitalize()}. Imports the application, and calls no route. Fails where a price was "
+        "meant and is not kept; with --strict also where a route is free and no --except names it.",
+    )
+    routes.add_argument("application", metavar="MODULE:APP", help='such as "shop:app", or "shop:create_app()"')
+    routes.add_argument("--factory", action="store_true", help="MODULE:APP is a function that makes the application")
+    routes.add_argument("--strict", action="store_true", help="fail where anything else than the exceptions is free")
+    routes.add_argument(
+        "--except",
+        dest="exceptions",
+        action="append",
+        default=[],
+        metavar="ROUTE",
+        help='"/path" or "GET /path", as printed here; give it once for each route that needs no price',
+    )
+    routes.set_defaults(run=_routes)
 
     about = "look into a ledger, and revoke tokens"
     ledger = commands.add_parser("ledger", help=about, description=f"{about.capitalize()}.")
@@ -209,6 +233,24 @@ def _diagnosis(finding: Finding) -> Iterable[str]:
     yield f"{finding.status:8} {finding.check:9} {_printable(finding.found)}"
     if finding.remedy:
         yield f"{'':18} mend it: {_printable(finding.remedy)}"
+
+
+def _routes(options: argparse.Namespace) -> None:
+    exceptions = Exceptions(options.exceptions)
+    findings = audit(load_application(options.application, is_factory=options.factory))
+    stale = list(exceptions.stale(findings))
+    failing = ("hole", "free") if options.strict else ("hole",)
+    wrong = [finding for finding in findings if finding.verdict.status in failing and not exceptions.cover(finding)]
+    if options.json:
+        listed = [members(finding) for finding in findings]
+        _say_json({"ok": not wrong and not stale, "routes": listed, "stale_exceptions": stale})
+    elif findings:
+        _say(map(_printable, lines(findings)))
+        _say(map(_printable, stale))
+    else:
+        _say(["the application has no routes"])
+    if wrong or stale:
+        raise _Failure(f"{len(wrong)} of {len(findings)} routes and {len(stale)} exceptions are not as they should be")
 
 
 def _variables(path: str) -> dict[str, str]:

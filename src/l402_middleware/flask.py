@@ -83,7 +83,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[V
             refusal = _admit(offer)
             return refusal if refusal is not None else current_app.ensure_sync(view)(*args, **kwargs)
 
-        mark(paid, offer)
+        mark(paid, offer, view)
         return cast(View, paid)
 
     return decorate

@@ -100,7 +100,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
                 return RefusalResponse(refusal, visit.scope["method"])
             return await call(*args, **kwargs)
 
-        mark(paid, offer)
+        mark(paid, offer, endpoint)
         return cast(Endpoint, paid)
 
     return decorate

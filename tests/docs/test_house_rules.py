@@ -25,6 +25,7 @@ LAYERS = (
     ("asgi", "wsgi", "doctor", "openapi"),
     ("starlette", "flask"),
     ("fastapi",),
+    ("audit",),
     ("__init__", "cli", "testing"),
 )
 DEPTH = {part: depth for depth, parts in enumerate(LAYERS) for part in parts}

@@ -1,6 +1,7 @@
 """What a route sells: a price, and what it buys."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from ..core.errors import ConfigurationError
@@ -22,6 +23,7 @@ MAX_USES = 1_000_000_000
 MAX_VALID_FOR = 100 * 365 * 24 * 3600
 
 _MARK = "__l402_offer__"
+_ELSEWHERE = "__l402_offered_elsewhere__"
 
 
 def below_400(status: int) -> bool:
@@ -99,14 +101,24 @@ class Offer:
         self.max_body = max_body
 
 
-def mark(endpoint: Any, offer: Offer) -> None:
-    """Say on an endpoint what it sells, where routing and the audit find it."""
+def mark(endpoint: Any, offer: Offer, made_from: object = None) -> None:
+    """Say on an endpoint what it sells, where routing and the audit find it.
+
+    What it was `made_from` notes that a priced endpoint was made of it: a route that has it instead sells nothing.
+    """
     setattr(endpoint, _MARK, offer)
+    with suppress(AttributeError):
+        setattr(getattr(made_from, "__func__", made_from), _ELSEWHERE, offer)
 
 
 def offer_of(endpoint: object) -> Offer | None:
     """What an endpoint sells; None where no decorator priced it."""
     return getattr(endpoint, _MARK, None)
+
+
+def is_priced_elsewhere(endpoint: object) -> bool:
+    """Whether a priced endpoint was made from this one, which is itself not priced."""
+    return offer_of(endpoint) is None and hasattr(endpoint, _ELSEWHERE)
 
 
 def as_amount(price: object) -> Msat | Fiat:

@@ -1,0 +1,105 @@
+"""Where in an application the audit stands: below which paths, and inside which middleware."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import FunctionType, MethodType
+from typing import Any, Final, TypeAlias
+
+from .finding import Finding, contents, free, name_of
+
+# What middleware of either kind call the application that they wrap.
+_NAMES: Final = ("app", "_app", "application", "wsgi_app", "asgi_app", "wrapped", "__wrapped__", "func")
+
+_MAX_DEPTH: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A middleware around what follows: its class, or the function that it is.
+
+    `is_global` where it stands around a whole application, and another one could have been put behind it.
+    """
+
+    kind: object
+    paywall: object = None
+    is_global: bool = False
+
+    def __str__(self) -> str:
+        return name_of(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`layers` are those passed, from the outermost; `trail` is the choices that routers made, for who made them."""
+
+    path: str = ""
+    host: str = ""
+    layers: tuple[Layer, ...] = ()
+    trail: tuple[Any, ...] = ()
+    depth: int = 0
+
+    def under(self, path: str) -> "Place":
+        return replace(self, path=self.path + path)
+
+    def inside(self, *layers: Layer) -> "Place":
+        return replace(self, layers=(*self.layers, *layers))
+
+    def finding(self, method: str, path: str, *rest: Any) -> Finding:
+        return Finding(method, self.host + self.path + path, *rest)
+
+
+Found: TypeAlias = list[Finding] | None
+
+
+def layer_of(wrapper: object, *, is_global: bool = False) -> Layer:
+    """A middleware that is there as an object."""
+    kind = wrapper if isinstance(wrapper, FunctionType | type) else type(wrapper)
+    return Layer(kind, getattr(wrapper, "_paywall", None), is_global)
+
+
+def explore(app: object, place: Place) -> Found:
+    """The findings on everything below `app`; None where neither it nor what it wraps is an application known here."""
+    if place.depth > _MAX_DEPTH:
+        return None
+    place = replace(place, depth=place.depth + 1)
+    # Whoever has an application of a framework has imported it; nobody needs the other ones.
+    if "starlette" in sys.modules:
+        from .starlette import explore_starlette  # noqa: PLC0415 - only where it is installed
+
+        if (found := explore_starlette(app, place)) is not None:
+            return found
+    if "flask" in sys.modules:
+        from .flask import explore_flask  # noqa: PLC0415 - only where it is installed
+
+        if (found := explore_flask(app, place)) is not None:
+            return found
+    for wrapped in wrapped_by(app):
+        found = explore(wrapped, place.inside(layer_of(app, is_global=not place.trail)))
+        if found is not None:
+            return found
+    return None
+
+
+def explore_or_say(app: object, place: Place) -> list[Finding]:
+    """As `explore`, with one finding on an application that can not be looked into."""
+    found = explore(app, place)
+    if found is not None:
+        return found
+    verdict = free(
+        f"{name_of(app)} is an application that can not be looked into",
+        "give it a paywall of its own, and list this path among the exceptions",
+    )
+    return [place.finding("*", "/{path}", verdict)]
+
+
+def wrapped_by(app: object) -> Iterator[object]:
+    """What `app`, if it is a middleware, may have wrapped; the likeliest first."""
+    for name in _NAMES:
+        wrapped = getattr(app, name, None)
+        if callable(wrapped) and not isinstance(wrapped, type):
+            yield wrapped
+    if isinstance(app, MethodType):
+        yield app.__self__
+    if isinstance(app, FunctionType):
+        yield from contents(app.__closure__)

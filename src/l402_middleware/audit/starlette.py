@@ -1,0 +1,273 @@
+"""The audit of Starlette and FastAPI applications."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from ..starlette import L402Middleware
+from .finding import PREFLIGHT, Finding, Verdict, free, hole, name_of, verdict_on
+from .place import Found, Layer, Place, explore_or_say, layer_of, wrapped_by
+
+_ENDPOINT_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
+
+_LAST: Final = "put L402Middleware last in the list of middleware (FastAPI: add it first)"
+
+# Two values per convertor, so that a route is not called hidden by one that takes only some of its paths.
+_SAMPLES: Final[dict[str, tuple[str, str]]] = {
+    "str": ("l402", "~L4.02~"),
+    "path": ("l402/~L4.02~", "l402"),
+    "int": ("402", "0"),
+    "float": ("4.02", "0.5"),
+    "uuid": (str(UUID(int=402)), str(UUID(int=2**128 - 1))),
+}
+
+
+def explore_starlette(app: object, place: Place) -> Found:
+    """The findings on an application, a router or a route of Starlette's or FastAPI's; None for anything else."""
+    if isinstance(app, Starlette):
+        return list(_router(app.router, place.inside(*map(_listed, app.user_middleware))))
+    if isinstance(app, Router):
+        return list(_router(app, place))
+    if isinstance(app, BaseRoute):
+        return list(_route(app, place))
+    if isinstance(app, StaticFiles):
+        remedy = "list this path among the exceptions, or take the mount away"
+        return [place.finding("GET", "/{path}", free(f"serves the files in {app.directory}", remedy))]
+    return None
+
+
+def _listed(middleware: Middleware) -> Layer:
+    paywall = middleware.kwargs.get("paywall", next(iter(middleware.args), None))
+    return Layer(middleware.cls, paywall, is_global=True)
+
+
+def _router(router: Router, place: Place) -> Iterator[Finding]:
+    place = place.inside(*_layers(router.middleware_stack, router))
+    routes = list(_flat(router.routes))
+    for number, route in enumerate(routes):
+        yield from _route(route, replace(place, trail=(*place.trail, (routes[:number], route))))
+    for group in getattr(router, "_iter_low_priority_routes", tuple)():
+        yield from _frontend(group, place)
+    if router.default != router.not_found:
+        verdict = free(
+            f"{name_of(router.default)} answers whatever no route matches",
+            "list this path among the exceptions, or take the router's `default` away",
+        )
+        yield place.finding("*", "/{path}", verdict)
+
+
+def _flat(routes: Iterable[BaseRoute]) -> Iterator[Any]:
+    """The routes in the order in which they are tried, with those of FastAPI's included routers in their place."""
+    for route in routes:
+        contexts = getattr(route, "effective_route_contexts", None)
+        if contexts is None:
+            yield route
+        else:
+            # What is matched is not always the router's own route: a prefix may stand before it.
+            yield from (context.starlette_route or context for context in contexts())
+
+
+def _layers(outermost: object, innermost: object) -> Iterator[Layer]:
+    """The middleware from `outermost` to `innermost`, or as far as they can be seen."""
+    app = outermost
+    while app is not innermost and not isinstance(app, FunctionType | MethodType | type):
+        inner = next(wrapped_by(app), None)
+        if inner is None:
+            return
+        yield layer_of(app)
+        app = inner
+
+
+def _route(route: Any, place: Place) -> Iterator[Finding]:
+    original = getattr(route, "original_route", route)
+    if isinstance(original, Route):
+        yield from _http(route, place.inside(*_layers(route.app, route.endpoint)))
+    elif isinstance(route, WebSocketRoute):
+        yield place.finding("WEBSOCKET", route.path, _websocket(route.endpoint))
+    elif isinstance(route, Mount):
+        # A mount keeps what it was given, and around it the middleware that it was given too.
+        base = route._base_app
+        yield from explore_or_say(base, place.inside(*_layers(route.app, base)).under(route.path))
+    elif isinstance(route, Host):
+        yield from explore_or_say(route.app, replace(place, host=route.host))
+    else:
+        verdict = free(
+            f"{name_of(route)} is a kind of route that can not be looked into",
+            "price it by other means, and list it among the exceptions",
+        )
+        yield place.finding("*", getattr(route, "path", "/{path}"), verdict)
+
+
+def _http(route: Any, place: Place) -> Iterator[Finding]:
+    endpoint = route.endpoint
+    listed = sorted(route.methods or ())
+    if isinstance(endpoint, type) and issubclass(endpoint, HTTPEndpoint):
+        there = [name for name in _ENDPOINT_METHODS if getattr(endpoint, name.lower(), None) is not None]
+        verdicts = {name: verdict_on(getattr(endpoint, name.lower())) for name in there if not listed or name in listed}
+        if any(verdict.offer for verdict in verdicts.values()):
+            verdicts = {name: _unlike_its_siblings(endpoint, verdict) for name, verdict in verdicts.items()}
+    elif not _is_called_with_a_request(route):
+        reason = f"{name_of(endpoint)} is an ASGI application of its own, which can not be looked into"
+        verdicts = {"*": free(reason, "write it as a function or an HTTPEndpoint, or list it among the exceptions")}
+    else:
+        names = [name for name in listed if name != "HEAD" or "GET" not in listed] or ["*"]
+        verdicts = dict.fromkeys(names, _of_the_framework(endpoint) or verdict_on(endpoint))
+    for method, verdict in verdicts.items():
+        notes = list(_notes(route, place, method)) if verdict.status == "priced" else []
+        reached = _reached(verdict, place, method, route.path)
+        yield place.finding(method, route.path, _guarded(reached, place), tuple(notes))
+
+
+def _is_called_with_a_request(route: Any) -> bool:
+    endpoint = route.endpoint
+    while isinstance(endpoint, partial):
+        endpoint = endpoint.func
+    return isinstance(endpoint, FunctionType | MethodType) or hasattr(route, "dependant")
+
+
+def _unlike_its_siblings(endpoint: type, verdict: Verdict) -> Verdict:
+    if verdict.status != "free":
+        return verdict
+    return replace(
+        verdict,
+        reason=f"{verdict.reason}, though other methods of {name_of(endpoint)} are priced",
+        remedy="put @l402_required(price=...) on this method too",
+    )
+
+
+def _of_the_framework(endpoint: object) -> Verdict | None:
+    if str(getattr(endpoint, "__module__", "")) != "fastapi.applications":
+        return None
+    return free("FastAPI's own documentation", "list it among the exceptions, or make FastAPI(openapi_url=None)")
+
+
+def _websocket(endpoint: object) -> Verdict:
+    verdict = verdict_on(endpoint)
+    if verdict.offer is not None:
+        remedy = "take the decorator away, and price what the socket does by other means"
+        return hole("@l402_required sells HTTP only: every connection to this fails", remedy, verdict.offer)
+    return free("a websocket, which is not sold", "price what it does by other means, and list it among the exceptions")
+
+
+def _frontend(group: Any, place: Place) -> Iterator[Finding]:
+    prefix = getattr(group, "frontend_prefix", "")
+    for route in getattr(getattr(group, "original_route", group), "routes", ()):
+        path = f"{prefix}{route.path}".rstrip("/")
+        verdict = free(
+            f"serves the files in {route.app.directory}", "list this path among the exceptions, or take it away"
+        )
+        yield place.finding("GET", f"{path}/{{path}}", verdict)
+
+
+def _guarded(verdict: Verdict, place: Place) -> Verdict:
+    """`verdict`, where a middleware sees to it that what is priced is paid."""
+    if verdict.status != "priced":
+        return verdict
+    visit, inner = None, list[Layer]()
+    for layer in place.layers:
+        # A second one with the same paywall leaves the request to the first.
+        if _is(layer, L402Middleware) and (visit is None or visit.paywall is not layer.paywall):
+            visit, inner = layer, []
+        else:
+            inner.append(layer)
+    if visit is None:
+        remedy = (
+            "put Middleware(L402Middleware, paywall=...) last in the application's list of middleware "
+            "(FastAPI: app.add_middleware(L402Middleware, paywall=...), before any other)"
+        )
+        return hole("there is no L402Middleware around it: every request for it fails", remedy, verdict.offer)
+    for layer in inner:
+        if _is(layer, BaseHTTPMiddleware):
+            reason = f"{layer} inside L402Middleware ends a broken answer as if it were whole: it would be charged"
+            return hole(reason, _LAST, verdict.offer)
+        if layer.is_global and not _is_starlettes(layer):
+            reason = f"{layer} inside L402Middleware may answer, or read the body, before anything is paid"
+            return hole(reason, _LAST, verdict.offer)
+    return verdict
+
+
+def _is(layer: Layer, kind: type) -> bool:
+    return isinstance(layer.kind, type) and issubclass(layer.kind, kind)
+
+
+def _is_starlettes(layer: Layer) -> bool:
+    return str(getattr(layer.kind, "__module__", "")).partition(".")[0] in ("starlette", "fastapi", "l402_middleware")
+
+
+def _notes(route: Any, place: Place, method: str) -> Iterator[str]:
+    if method == "OPTIONS":
+        yield PREFLIGHT
+    kinds = [layer for layer in place.layers if _is(layer, L402Middleware)]
+    inside = place.layers[place.layers.index(kinds[0]) + 1 :] if kinds else ()
+    for layer in inside:
+        if layer.is_global and not _is(layer, L402Middleware):
+            yield f"{layer} stands inside L402Middleware, and does not see the refusals"
+    # With a body to read, FastAPI is refused it before it comes to the dependencies.
+    dependant = getattr(route, "dependant", None)
+    if dependant is not None and getattr(route, "body_field", None) is None:
+        names = [name_of(dependency.call) for dependency in dependant.dependencies]
+        if names:
+            yield f"runs before it is paid: {', '.join(names)}"
+
+
+def _reached(verdict: Verdict, place: Place, method: str, path: str) -> Verdict:
+    """`verdict`, unless another route takes all requests that this one would be paid for."""
+    if verdict.offer is None:
+        return verdict
+    takers = [_taken_by(place, method, path, number) for number in range(2)]
+    if any(taker is None for taker in takers):
+        return verdict
+    return hole(
+        f"never reached: {_shown(takers[0])}, which stands before it, answers instead",
+        "put this route first, or take one of the two away",
+        verdict.offer,
+    )
+
+
+def _shown(route: Any) -> str:
+    where = getattr(route, "path", "") or getattr(route, "host", "")
+    return f"{name_of(type(getattr(route, 'original_route', route)))} {where}".strip()
+
+
+def _taken_by(place: Place, method: str, path: str, number: int) -> Any | None:
+    """The route that answers a sample request for this one, if another does."""
+    sample_path, sample_host = _sample(place.path + path, number), _sample(place.host or "l402.invalid", number)
+    if sample_path is None or sample_host is None:
+        return None
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET" if method == "*" else method,
+        "path": sample_path,
+        "root_path": "",
+        "headers": [(b"host", sample_host.encode())],
+        "query_string": b"",
+    }
+    choices: Sequence[tuple[list[Any], Any]] = place.trail
+    for earlier, route in choices:
+        for other in earlier:
+            if other.matches(dict(scope))[0] is Match.FULL:
+                return other
+        match, child = route.matches(dict(scope))
+        if match is Match.NONE:
+            return None
+        scope.update(child)
+    return None
+
+
+def _sample(template: str, number: int) -> str | None:
+    """A path that `template` takes; None where it has a convertor that is not known here."""
+    try:
+        return re.sub(r"{\w+(?::(\w+))?}", lambda found: _SAMPLES[found.group(1) or "str"][number], template)
+    except KeyError:
+        return None

@@ -1,0 +1,238 @@
+"""The audit of FastAPI applications: included routers, dependencies, and its own pages."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+from starlette.routing import Host, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from l402_middleware.audit import audit
+from l402_middleware.starlette import L402Middleware, l402_required
+
+from . import test_starlette
+from .holes import keeps, loses, only, paywall, statuses
+
+
+@l402_required(price=21)
+async def priced() -> str:
+    """What is sold."""
+    return "sold"
+
+
+@l402_required(price=21)
+def plain() -> str:
+    """What is sold, by a plain function."""
+    return "sold"
+
+
+async def free() -> str:
+    """What is given away."""
+    return "given"
+
+
+def user() -> str:
+    """A dependency."""
+    return "me"
+
+
+class Order(BaseModel):
+    """A body."""
+
+    city: str = ""
+
+
+def guarded(*routers: APIRouter, **options: Any) -> FastAPI:
+    """An application with its paywall in the right place, and these routers; no pages of FastAPI's own."""
+    app = FastAPI(**{"openapi_url": None, **options})
+    app.add_middleware(L402Middleware, paywall=paywall())
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def routed(*routes: tuple[str, Any], **options: Any) -> APIRouter:
+    """A router with these GET routes."""
+    router = APIRouter(**options)
+    for path, endpoint in routes:
+        router.add_api_route(path, endpoint)
+    return router
+
+
+def nested() -> FastAPI:
+    """A router in a router, and one twice."""
+    inner = routed(("/x", priced), ("/y/{id}", free), prefix="/inner")
+    outer = routed(("/x", plain), prefix="/outer")
+    outer.include_router(inner)
+    app = guarded(outer)
+    app.include_router(inner, prefix="/v2")
+    return app
+
+
+def with_starlette_in_it() -> FastAPI:
+    """Routers that hold Starlette's own routes, and mounts."""
+    router = APIRouter()
+    router.routes += [
+        Route("/plain", test_starlette.priced),
+        Mount("/mounted", routes=[Route("/x", test_starlette.priced), Route("/y", test_starlette.free)]),
+        Host("api.example.org", routed(("/h", priced))),
+    ]
+
+    @router.websocket("/ws")
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    app = guarded()
+    app.include_router(router, prefix="/p")
+    app.mount("/sub", FastAPI(openapi_url=None))
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent))
+    return app
+
+
+def decorated_too_late() -> FastAPI:
+    """The two decorators the wrong way round."""
+    app = guarded()
+
+    @l402_required(price=21)
+    @app.get("/a")
+    async def forecast() -> str:
+        return "given by mistake"
+
+    return app
+
+
+def with_http_function(*, outside: bool) -> FastAPI:
+    """A function as HTTP middleware, which FastAPI puts outside of those before it."""
+    app = FastAPI(openapi_url=None)
+    app.include_router(routed(("/a", priced)))
+    if outside:
+        app.add_middleware(L402Middleware, paywall=paywall())
+
+    @app.middleware("http")
+    async def timed(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    if not outside:
+        app.add_middleware(L402Middleware, paywall=paywall())
+    return app
+
+
+ROUTES: list[tuple[str, Callable[[], Any], dict[str, str]]] = [
+    (
+        "its own routes",
+        lambda: guarded(routed(("/a", priced), ("/b", plain))),
+        {"GET /a": "priced", "GET /b": "priced"},
+    ),
+    (
+        "routers in routers",
+        nested,
+        {
+            "GET /outer/x": "priced",
+            "GET /outer/inner/x": "priced",
+            "GET /outer/inner/y/{id}": "free",
+            "GET /v2/inner/x": "priced",
+            "GET /v2/inner/y/{id}": "free",
+        },
+    ),
+    (
+        "Starlette's routes in a router",
+        with_starlette_in_it,
+        {
+            "GET /p/plain": "priced",
+            "GET /p/mounted/x": "priced",
+            "GET /p/mounted/y": "free",
+            "GET api.example.org/p/h": "priced",
+            "WEBSOCKET /p/ws": "free",
+            "GET /static/{path}": "free",
+        },
+    ),
+    (
+        "its own pages",
+        lambda: guarded(openapi_url="/openapi.json", redoc_url=None),
+        {"GET /openapi.json": "free", "GET /docs": "free", "GET /docs/oauth2-redirect": "free"},
+    ),
+    ("under a decorator with wraps", lambda: guarded(routed(("/a", keeps(priced)))), {"GET /a": "priced"}),
+    ("HTTP middleware outside", lambda: with_http_function(outside=True), {"GET /a": "priced"}),
+]
+
+
+@pytest.mark.parametrize(("make", "expected"), [row[1:] for row in ROUTES], ids=[row[0] for row in ROUTES])
+def test_every_route_is_seen(make: Callable[[], object], expected: dict[str, str]) -> None:
+    """Included routers, however deep, mounts and FastAPI's own pages have their lines, with what they are."""
+    assert statuses(audit(make())) == expected
+
+
+@pytest.mark.parametrize("make", [row[1] for row in ROUTES], ids=[row[0] for row in ROUTES])
+def test_what_is_priced_is_refused_unpaid_and_what_is_free_is_not(make: Callable[[], Any]) -> None:
+    """The audit's word is checked against the running application, route by route."""
+    app = make()
+    client = TestClient(app)
+    for finding in audit(app):
+        if finding.method == "WEBSOCKET":
+            continue
+        host, _, path = finding.path.partition("/")
+        answer = client.get(f"/{path}".replace("{path}", "holes.py"), headers={"host": host} if host else {})
+        assert answer.status_code == (402 if finding.verdict.status == "priced" else 200), str(finding)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (decorated_too_late, "forecast as it was before @l402_required"),
+        (lambda: guarded(routed(("/a", loses(priced)))), "priced is priced, but"),
+        (lambda: with_http_function(outside=False), "BaseHTTPMiddleware inside"),
+        (lambda: guarded(routed(("/{any}", free)), routed(("/a", priced))), "never reached: APIRoute /{any}"),
+        (lambda: FastAPI(openapi_url=None, routes=routed(("/a", priced)).routes), "no L402Middleware"),
+    ],
+    ids=["decorated above @app.get", "lost under a decorator", "HTTP middleware inside", "hidden", "no middleware"],
+)
+def test_every_hole_is_named(make: Callable[[], object], reason: str) -> None:
+    """Whatever takes a price away from its route is found."""
+    (finding,) = (finding for finding in audit(make()) if finding.path == "/a")
+    assert finding.verdict.status == "hole"
+    assert reason in finding.verdict.reason
+
+
+def test_a_frontend_is_seen() -> None:
+    """The files that FastAPI serves where no route matches have a line, in an included router too."""
+    router = APIRouter()
+    router.frontend("/inner", directory=Path(__file__).parent)
+    app = guarded(routed(("/a", priced)))
+    app.include_router(router, prefix="/outer")
+    app.frontend("/", directory=Path(__file__).parent)
+    assert statuses(audit(app)) == {
+        "GET /a": "priced",
+        "GET /{path}": "free",
+        "GET /outer/inner/{path}": "free",
+    }
+
+
+def test_dependencies_that_run_unpaid_are_noted() -> None:
+    """A dependency runs before the payment unless there is a body, which is refused first."""
+    app = guarded()
+    ran: list[str] = []
+
+    def noting() -> None:
+        ran.append("dependency")
+
+    @app.get("/a")
+    @l402_required(price=21)
+    async def without_body(me: Annotated[str, Depends(user)], _: Annotated[None, Depends(noting)]) -> str:
+        return me
+
+    @app.post("/b")
+    @l402_required(price=21)
+    async def with_body(order: Order, _: Annotated[None, Depends(noting)]) -> str:
+        return order.city
+
+    assert only(app, "/b").notes == ()
+    assert only(app, "/a").notes[0].startswith("runs before it is paid: user, ")
+    client = TestClient(app)
+    assert client.post("/b", json={}).status_code == 402
+    assert ran == []
+    assert client.get("/a").status_code == 402
+    assert ran == ["dependency"]
