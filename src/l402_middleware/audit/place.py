@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from types import FunctionType, MethodType
 from typing import Any, Final, TypeAlias
 
+from ..core.errors import ConfigurationError
 from .finding import Finding, contents, free, name_of
 
 # What middleware of either kind call the application that they wrap.
@@ -56,6 +57,17 @@ def layer_of(wrapper: object, *, is_global: bool = False) -> Layer:
     """A middleware that is there as an object."""
     kind = wrapper if isinstance(wrapper, FunctionType | type) else type(wrapper)
     return Layer(kind, getattr(wrapper, "_paywall", None), is_global)
+
+
+def audit(app: object) -> list[Finding]:
+    """The findings on every route of `app`, an ASGI or WSGI application, in the order in which they are registered.
+
+    Nothing is called but what the frameworks themselves call to build their routes. Raises `ConfigurationError` where
+    `app` is no application.
+    """
+    if not callable(app) or isinstance(app, type):
+        raise ConfigurationError(f"{app!r} is not an application: give the Starlette, FastAPI or Flask object")
+    return explore_or_say(app, Place())
 
 
 def explore(app: object, place: Place) -> Found:

@@ -35,11 +35,16 @@ def _cells(offer: Offer | None) -> tuple[str, ...]:
     if offer is None:
         return ("", "", "", "")
     uses = "pass" if offer.uses is None else str(offer.uses)
-    return (_price(offer), uses, "request" if offer.binds_request else "endpoint", _duration(offer.valid_for))
+    bound = [_bind(offer), *([offer.bind_caller] if offer.bind_caller else [])]
+    return (_price(offer), uses, ", ".join(bound), _duration(offer.valid_for))
 
 
 def _price(offer: Offer) -> str:
     return f"{name_of(offer.price)}()" if callable(offer.price) else str(offer.price)
+
+
+def _bind(offer: Offer) -> str:
+    return "request" if offer.binds_request else "endpoint"
 
 
 def _duration(seconds: int) -> str:
@@ -59,7 +64,8 @@ def members(finding: Finding) -> dict[str, Any]:
         else {
             "price": _price(offer),
             "uses": offer.uses,
-            "bind": "request" if offer.binds_request else "endpoint",
+            "bind": _bind(offer),
+            "bind_caller": offer.bind_caller,
             "valid_for": offer.valid_for,
         },
         "reason": verdict.reason,
