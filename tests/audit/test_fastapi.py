@@ -6,12 +6,16 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from starlette.routing import Host, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+import l402_middleware.fastapi
+from l402_middleware import Payment
 from l402_middleware.audit import audit
+from l402_middleware.fastapi import L402, Free, Priced
 from l402_middleware.starlette import L402Middleware, l402_required
 
 from . import test_starlette
@@ -211,10 +215,9 @@ def test_a_frontend_is_seen() -> None:
     }
 
 
-def test_dependencies_that_run_unpaid_are_noted() -> None:
-    """A dependency runs before the payment unless there is a body, which is refused first."""
+def with_dependencies(ran: list[str]) -> FastAPI:
+    """Two priced routes, one with a body, with dependencies that say that they ran."""
     app = guarded()
-    ran: list[str] = []
 
     def noting() -> None:
         ran.append("dependency")
@@ -229,6 +232,14 @@ def test_dependencies_that_run_unpaid_are_noted() -> None:
     async def with_body(order: Order, _: Annotated[None, Depends(noting)]) -> str:
         return order.city
 
+    return app
+
+
+def test_dependencies_that_run_unpaid_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As FastAPI comes, a dependency runs before the payment unless there is a body, which is refused first."""
+    monkeypatch.setattr(APIRoute, "handle", l402_middleware.fastapi._handle)
+    ran: list[str] = []
+    app = with_dependencies(ran)
     assert only(app, "/b").notes == ()
     assert only(app, "/a").notes[0].startswith("runs before it is paid: user, ")
     client = TestClient(app)
@@ -236,3 +247,79 @@ def test_dependencies_that_run_unpaid_are_noted() -> None:
     assert ran == []
     assert client.get("/a").status_code == 402
     assert ran == ["dependency"]
+
+
+def test_dependencies_that_wait_for_the_payment_are_not_noted() -> None:
+    """With l402_middleware.fastapi the price is asked before any dependency runs: there is nothing to note."""
+    ran: list[str] = []
+    app = with_dependencies(ran)
+    assert only(app, "/b").notes == only(app, "/a").notes == ()
+    assert TestClient(app).get("/a").status_code == 402
+    assert ran == []
+
+
+def priced_by_dependencies() -> FastAPI:
+    """Prices on the application, on a router, on a route and as a parameter, and routes that are given away."""
+    router = APIRouter(dependencies=[Priced(5)])
+    router.add_api_route("/router", free)
+    router.add_api_route("/route", free, dependencies=[Priced(6)])
+    router.add_api_route("/given", free, dependencies=[Free()])
+    router.add_api_route("/decorated", priced)
+
+    @router.get("/parameter")
+    async def parameter(payment: Annotated[Payment, Priced(7)]) -> str:
+        return "sold"
+
+    router.frontend("/files", directory=Path(__file__).parent)
+    app = FastAPI(openapi_url=None, dependencies=[Priced(4)])
+    app.add_api_route("/application", free)
+    app.include_router(router, prefix="/p", dependencies=[Priced(8)])
+    L402(app, paywall())
+    return app
+
+
+def test_prices_by_dependencies_are_seen() -> None:
+    """The most specific price counts, and the running application says the same."""
+    app = priced_by_dependencies()
+    expected = {"/application": 4, "/p/router": 5, "/p/route": 6, "/p/given": 0, "/p/decorated": 21, "/p/parameter": 7}
+    findings = {finding.path: finding for finding in audit(app)}
+    frontend = findings.pop("/p/files/{path}")
+    assert frontend.verdict.status == "priced"
+    assert TestClient(app).get("/p/files/holes.py").status_code == 402
+    assert {path: finding.verdict.offer for path, finding in findings.items() if path == "/p/given"} == {
+        "/p/given": None
+    }
+    assert "Free()" in findings["/p/given"].verdict.reason
+    for path, amount in expected.items():
+        offer = findings[path].verdict.offer
+        assert (str(offer.price) if offer else "0 sat") == f"{amount} sat"
+        answer = TestClient(app).get(path)
+        assert answer.json() == "given" if not amount else answer.json()["amount_sats"] == amount
+
+
+def test_dependencies_that_contradict_each_other_are_a_hole() -> None:
+    """Two prices at one place, and a price on a websocket, are named: the application would fail."""
+    app = FastAPI(openapi_url=None)
+    app.add_api_route("/a", free, dependencies=[Priced(1)])
+
+    @app.get("/both")
+    async def both(one: Annotated[Payment, Priced(1)], two: Annotated[Payment, Priced(2)]) -> str:
+        return "sold"
+
+    @app.websocket("/ws", dependencies=[Priced(1)])
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    L402(app, paywall())
+    found = {finding.path: finding.verdict for finding in audit(app)}
+    assert found["/a"].status == "priced"
+    assert found["/both"].status == found["/ws"].status == "hole"
+    assert "two prices" in found["/both"].reason
+    assert "only HTTP is sold" in found["/ws"].reason
+
+
+def test_prices_by_dependencies_need_the_middleware_too() -> None:
+    """Priced without L402(app, paywall) fails at every request: the audit says so."""
+    app = FastAPI(openapi_url=None, dependencies=[Priced(4)])
+    app.add_api_route("/a", free)
+    assert "no L402Middleware" in only(app, "/a").verdict.reason

@@ -324,7 +324,7 @@ def test_a_decorated_websocket_is_not_sold() -> None:
     """A websocket under @l402_required is called what it is: broken."""
     finding = only(guarded(WebSocketRoute("/ws", sold_socket)), "/ws")
     assert finding.verdict.status == "hole"
-    assert "HTTP only" in finding.verdict.reason
+    assert "only HTTP" in finding.verdict.reason
 
 
 def test_an_endpoint_with_one_priced_method_says_so_of_the_other() -> None:

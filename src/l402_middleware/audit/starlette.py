@@ -1,6 +1,7 @@
 """The audit of Starlette and FastAPI applications."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,13 +16,14 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from ..core.errors import ConfigurationError
 from ..starlette import L402Middleware
 from .finding import PREFLIGHT, Finding, Verdict, free, hole, name_of, verdict_on
 from .place import Found, Layer, Place, explore_or_say, layer_of, wrapped_by
 
 _ENDPOINT_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
 
-_LAST: Final = "put L402Middleware last in the list of middleware (FastAPI: add it first)"
+_LAST: Final = "put L402Middleware last in the list of middleware (FastAPI: L402(app, paywall) does)"
 
 # Two values per convertor, so that a route is not called hidden by one that takes only some of its paths.
 _SAMPLES: Final[dict[str, tuple[str, str]]] = {
@@ -94,7 +96,7 @@ def _route(route: Any, place: Place) -> Iterator[Finding]:
     if isinstance(original, Route):
         yield from _http(route, place.inside(*_layers(route.app, route.endpoint)))
     elif isinstance(route, WebSocketRoute):
-        yield place.finding("WEBSOCKET", route.path, _websocket(route.endpoint))
+        yield place.finding("WEBSOCKET", route.path, _websocket(route))
     elif isinstance(route, Mount):
         # A mount keeps what it was given, and around it the middleware that it was given too.
         base = route._base_app
@@ -122,7 +124,7 @@ def _http(route: Any, place: Place) -> Iterator[Finding]:
         verdicts = {"*": free(reason, "write it as a function or an HTTPEndpoint, or list it among the exceptions")}
     else:
         names = [name for name in listed if name != "HEAD" or "GET" not in listed] or ["*"]
-        verdicts = dict.fromkeys(names, _of_the_framework(endpoint) or verdict_on(endpoint))
+        verdicts = dict.fromkeys(names, _verdict(route))
     for method, verdict in verdicts.items():
         notes = list(_notes(route, place, method)) if verdict.status == "priced" else []
         reached = _reached(verdict, place, method, route.path)
@@ -146,17 +148,34 @@ def _unlike_its_siblings(endpoint: type, verdict: Verdict) -> Verdict:
     )
 
 
-def _of_the_framework(endpoint: object) -> Verdict | None:
-    if str(getattr(endpoint, "__module__", "")) != "fastapi.applications":
-        return None
-    return free("FastAPI's own documentation", "list it among the exceptions, or make FastAPI(openapi_url=None)")
+def _verdict(route: Any) -> Verdict:
+    verdict = verdict_on(route.endpoint)
+    if str(getattr(route.endpoint, "__module__", "")) == "fastapi.applications":
+        return free("FastAPI's own documentation", "list it among the exceptions, or make FastAPI(openapi_url=None)")
+    # Nobody has `Priced` among the dependencies who has not imported it; and importing it changes how FastAPI routes.
+    fastapi = sys.modules.get("l402_middleware.fastapi")
+    if fastapi is None or verdict.offer is not None:
+        return verdict
+    return _verdict_of_dependencies(fastapi, route) or verdict
 
 
-def _websocket(endpoint: object) -> Verdict:
-    verdict = verdict_on(endpoint)
+def _verdict_of_dependencies(fastapi: Any, route: Any) -> Verdict | None:
+    try:
+        terms = fastapi.terms_of(route)
+    except ConfigurationError as error:
+        return hole(str(error), "take one of the two away")
+    if terms.offer is not None:
+        return Verdict("priced", offer=terms.offer)
+    return free("Free() gives it away", "take Free() away, or list it among the exceptions") if terms.tags else None
+
+
+def _websocket(route: Any) -> Verdict:
+    verdict = _verdict(route)
     if verdict.offer is not None:
-        remedy = "take the decorator away, and price what the socket does by other means"
-        return hole("@l402_required sells HTTP only: every connection to this fails", remedy, verdict.offer)
+        remedy = "take the price away, and price what the socket does by other means"
+        return hole(
+            "a price on a websocket: only HTTP is sold, and every connection to this fails", remedy, verdict.offer
+        )
     return free("a websocket, which is not sold", "price what it does by other means, and list it among the exceptions")
 
 
@@ -167,6 +186,9 @@ def _frontend(group: Any, place: Place) -> Iterator[Finding]:
         verdict = free(
             f"serves the files in {route.app.directory}", "list this path among the exceptions, or take it away"
         )
+        offers = [offer for each in group.dependant.dependencies if (offer := getattr(each.call, "offer", None))]
+        if offers:
+            verdict = _guarded(Verdict("priced", offer=offers[0]), place)
         yield place.finding("GET", f"{path}/{{path}}", verdict)
 
 
@@ -184,7 +206,7 @@ def _guarded(verdict: Verdict, place: Place) -> Verdict:
     if visit is None:
         remedy = (
             "put Middleware(L402Middleware, paywall=...) last in the application's list of middleware "
-            "(FastAPI: app.add_middleware(L402Middleware, paywall=...), before any other)"
+            "(FastAPI: L402(app, paywall))"
         )
         return hole("there is no L402Middleware around it: every request for it fails", remedy, verdict.offer)
     for layer in inner:
@@ -213,9 +235,11 @@ def _notes(route: Any, place: Place, method: str) -> Iterator[str]:
     for layer in inside:
         if layer.is_global and not _is(layer, L402Middleware):
             yield f"{layer} stands inside L402Middleware, and does not see the refusals"
-    # With a body to read, FastAPI is refused it before it comes to the dependencies.
     dependant = getattr(route, "dependant", None)
-    if dependant is not None and getattr(route, "body_field", None) is None:
+    # With a body to read, FastAPI is refused that first; and with our `handle` in its place, it asks before anything.
+    handle = getattr(getattr(route, "original_route", route), "handle", None)
+    is_asked_first = getattr(handle, "__module__", "") == "l402_middleware.fastapi"
+    if dependant is not None and getattr(route, "body_field", None) is None and not is_asked_first:
         names = [name_of(dependency.call) for dependency in dependant.dependencies]
         if names:
             yield f"runs before it is paid: {', '.join(names)}"
