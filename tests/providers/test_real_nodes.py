@@ -1,10 +1,11 @@
 """The provider contract for real nodes, each given by its provider URL in an environment variable.
 
-`docs/providers.md` says how to give one. The invoices are not paid, so a node without a channel will do.
+`docs/providers.md` says how to give one. Where no node pays, one without a channel will do.
 """
 
 import base64
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +13,7 @@ from l402_middleware.providers import LND, CoreLightning, Phoenixd, Provider, pr
 from l402_middleware.testing.provider_contract import ProviderContract
 
 from .emulators import as_phoenixd_cuts
+from .paying_node import PayingLND, paying_node
 
 
 class RealNodeContract(ProviderContract):
@@ -25,6 +27,11 @@ class RealNodeContract(ProviderContract):
         if not url:
             pytest.skip(f"{self.variable} is not set")
         return provider_from_url(url)
+
+    @pytest.fixture
+    def pay(self) -> Callable[[str], object]:
+        payer: PayingLND = paying_node()
+        return payer.pay
 
 
 @pytest.mark.lnd
