@@ -168,7 +168,7 @@ async def _handle_paid(self: APIRoute, scope: Scope, receive: Receive, send: Sen
     route = chosen_route(scope, self)
     offer = _known_terms(route).offer
     # FastAPI answers 405: the endpoint is not called, and there is nothing to sell.
-    if offer is not None and scope["method"] in route.methods:
+    if offer is not None and (not route.methods or scope["method"] in route.methods):
         visit = guarded(scope.get("l402"))
         refusal = await visit.admit(offer, endpoint_name(scope))
         if refusal is not None:
