@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from l402_middleware import Paywall
-from l402_middleware.asgi import ASGIApp, Message, Receive, Scope, Send
+from l402_middleware.asgi.visit import ASGIApp, Message, Receive, Scope, Send
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers import DevNode
 from l402_middleware.starlette import L402Middleware, l402_required

@@ -6,13 +6,11 @@ from typing import Any, Final, NamedTuple, Unpack
 from fastapi import Depends, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
-from starlette.exceptions import WebSocketException
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
-from starlette.status import WS_1008_POLICY_VIOLATION
 
 from . import starlette
-from .asgi import Receive, Scope, Send
+from .asgi.visit import Receive, Scope, Send
 from .core.errors import ConfigurationError
 from .openapi import add_prices
 from .paywall.delivery import Payment
@@ -93,8 +91,6 @@ class PriceTag:
         terms = _known_terms(chosen_route(scope))
         offer = terms.offer if self in terms.tags else self.offer
         if offer is not None:
-            if scope["type"] == "websocket":
-                raise WebSocketException(WS_1008_POLICY_VIOLATION, "a WebSocket can not be paid for")
             visit = guarded(scope.get("l402"))
             refusal = await visit.admit(offer, endpoint_name(scope))
             if refusal is not None:

@@ -14,7 +14,8 @@ from .paywall.offer import Conditions, Offer, Price, mark, offer_of
 from .paywall.paywall import Paywall
 from .paywall.response import Response
 from .paywall.settings import paywall_from_settings
-from .wsgi import VISIT, Visit, answer_wallet, text_headers
+from .wsgi.middleware import answer_wallet
+from .wsgi.visit import VISIT, Visit, text_headers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -60,6 +61,9 @@ class _Wrapped:
         answer = answer_wallet(self._paywall, environ, start_response)
         if answer is not None:
             return answer
+        outer: Visit | None = environ.get(VISIT)
+        if outer is not None and outer.paywall is self._paywall:
+            return self._app(environ, start_response)
         visit = environ[VISIT] = Visit(self._paywall, environ)
         return visit.run(self._app, start_response)
 

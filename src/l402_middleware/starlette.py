@@ -14,10 +14,11 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import BaseRoute, Host
 
-from .asgi import ASGIApp, Message, Receive, Scope, Send, Visit, answer_wallet
+from .asgi.middleware import PaywallMiddleware
+from .asgi.visit import Sale, Scope, Visit, method_of
+from .asgi.websocket import Handshake
 from .core.errors import ConfigurationError
 from .paywall.offer import Conditions, Offer, Price, mark, offer_of
-from .paywall.paywall import Paywall
 from .paywall.response import Response
 
 __all__ = ["L402Middleware", "l402_required"]
@@ -29,55 +30,37 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 _current_visit: ContextVar[Visit | None] = ContextVar("l402_visit", default=None)
 
 
-class L402Middleware:
+class L402Middleware(PaywallMiddleware):
     """Sees every request of a Starlette or FastAPI application to its end; put it last in the list of middleware.
 
     What is priced is what `@l402_required` decorates. Anything else passes through untouched. The handler finds the
     `Payment` in `request.state.l402`, None where the route is free.
     """
 
-    def __init__(self, app: ASGIApp, paywall: Paywall) -> None:
-        if not isinstance(paywall, Paywall):
-            raise ConfigurationError(f"L402Middleware needs paywall=Paywall(...), not {paywall!r}")
-        self._app = app
-        self._paywall = paywall
+    def sale_before(self, scope: Scope) -> Sale | None:
+        """Nothing: the decorated endpoints are found by the router."""
+        return None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            outer = scope.get("l402")
-            if outer is not None and outer.paywall is self._paywall:
-                await self._app(scope, receive, send)
-            elif self._paywall.has_wallet_at(scope["path"]):
-                await answer_wallet(self._paywall, scope, send)
-            else:
-                await self._visit(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._app(scope, receive, partial(self._send_lifespan, send))
-        else:
-            await self._app(scope, receive, send)
+    def sale_of_endpoint(self, scope: Scope) -> Sale | None:
+        """What the endpoint that the router chose sells."""
+        offer = offer_of(scope.get("endpoint"))
+        return None if offer is None else (offer, endpoint_name(scope))
 
-    async def _visit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = Visit(self._paywall, scope, receive, send, _find_sale)
-        scope["l402"] = visit
-        scope.setdefault("state", {})["l402"] = None
+    async def run(self, visit: Visit, sale: Sale | None) -> None:
+        """Run the application; its endpoints find the visit in the context, for they need not ask for their request."""
         token = _current_visit.set(visit)
         try:
-            await visit.run(self._app)
+            await super().run(visit, sale)
         finally:
             _current_visit.reset(token)
-
-    async def _send_lifespan(self, send: Send, message: Message) -> None:
-        if message["type"].startswith("lifespan.shutdown."):
-            await self._paywall.aclose()
-        await send(message)
 
 
 def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[Endpoint], Endpoint]:
     """Run this endpoint only for requests that have paid; `l402_middleware.Offer` says what price and conditions mean.
 
-    Put it under the route's own decorator, on a function, plain or async, or on a method of an `HTTPEndpoint`. The
-    endpoint keeps its signature. Without `L402Middleware` around the application it raises `ConfigurationError`
-    instead of running.
+    Put it under the route's own decorator, on a function, plain or async, of an HTTP or a WebSocket route, or on a
+    method of an `HTTPEndpoint`. The endpoint keeps its signature. Without `L402Middleware` around the application it
+    raises `ConfigurationError` instead of running.
     """
     offer = Offer(price, **conditions)
 
@@ -96,6 +79,8 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
         async def paid(*args: Any, **kwargs: Any) -> Any:
             visit = _visit_of(args, kwargs)
             refusal = await visit.admit(offer, endpoint_name(visit.scope))
+            if refusal is not None and isinstance(visit, Handshake):
+                return await visit.answer(refusal)
             if refusal is not None:
                 return RefusalResponse(refusal, visit.scope["method"])
             return await call(*args, **kwargs)
@@ -106,17 +91,12 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
     return decorate
 
 
-def _find_sale(scope: Scope) -> tuple[Offer, str] | None:
-    offer = offer_of(scope.get("endpoint"))
-    return None if offer is None else (offer, endpoint_name(scope))
-
-
 def endpoint_name(scope: Scope) -> str:
     """The name of the endpoint that routing chose: what a credential is bound to."""
     # The mounts' own paths as they were matched, and the route's template: one prefix per application, even
     # where one application is mounted twice, or two mounted ones share a paywall. The bar keeps the route /b of an
     # application at /a apart from a route /a/b: who may choose a prefix, may not choose another route's name.
-    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    method = "GET" if method_of(scope) == "HEAD" else method_of(scope)
     mounts = scope.get("root_path", "")
     return f"{method} {_host(scope)}{mounts}{'|' if mounts else ''}{_template(scope)}"
 
@@ -177,7 +157,7 @@ def guarded(visit: Visit | None) -> Visit:
     if visit is None:
         raise ConfigurationError(
             "a priced endpoint without its middleware: add Middleware(L402Middleware, paywall=...) to the "
-            "application (FastAPI: L402(app, paywall)); it guards HTTP endpoints only"
+            "application (FastAPI: L402(app, paywall))"
         )
     return visit
 

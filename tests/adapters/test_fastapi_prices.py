@@ -19,7 +19,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.responses import Response
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.testclient import WebSocketDenialResponse
+from starlette.websockets import WebSocket
 
 from l402_middleware import ConfigurationError, Payment, Paywall, Refusal, RequestView, msats
 from l402_middleware.fastapi import L402, Free, L402Middleware, Priced, get_payment, l402_required
@@ -679,13 +680,16 @@ def test_endpoints_that_yield() -> None:
     assert ran == ["lines"]
 
 
-def test_websockets_are_refused() -> None:
-    """Case 63: a priced WebSocket is closed before it is accepted; `Free()` opens it."""
+def test_websockets_are_sold() -> None:
+    """Case 63: a priced WebSocket is refused before it is accepted, and opens for who has paid; `Free()` opens it."""
     app = FastAPI(dependencies=[Priced(1)])
 
     @app.websocket("/priced")
     async def priced(websocket: WebSocket) -> None:
         ran.append("priced")
+        await websocket.accept()
+        await websocket.send_text("paid")
+        await websocket.close()
 
     @app.websocket("/free", dependencies=[Free()])
     async def free(websocket: WebSocket) -> None:
@@ -694,10 +698,18 @@ def test_websockets_are_refused() -> None:
         await websocket.close()
 
     client = guarded(app)
-    with pytest.raises(WebSocketDisconnect) as caught, client.websocket_connect("/priced"):
+    with pytest.raises(WebSocketDenialResponse) as refused, client.websocket_connect("/priced"):
         pass
-    assert caught.value.code == 1008
+    assert refused.value.status_code == 402
     assert not ran
+    quoted = refused.value.json()
+    paid = client.get("/dev/wallet/pay", params={"invoice": quoted["invoice"]}).json()
+    headers = {"Authorization": f"L402 {quoted['macaroon']}:{paid['preimage']}"}
+    with client.websocket_connect("/priced", headers=headers) as websocket:
+        assert websocket.receive_text() == "paid"
+    with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/priced", headers=headers):
+        pass
+    assert ran == ["priced"]
     with client.websocket_connect("/free") as websocket:
         assert websocket.receive_text() == "hello"
 

@@ -14,9 +14,9 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
-from starlette.testclient import TestClient
+from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from l402_middleware import ConfigurationError, LedgerError, Paywall, RequestView
 from l402_middleware.flow import Call, Step
@@ -228,21 +228,36 @@ async def test_an_unknown_scope(paywall: Paywall) -> None:
 
 
 def test_websockets(paywall: Paywall) -> None:
-    """Case 63: a priced WebSocket endpoint is never accepted; a free one passes."""
+    """Case 63: a priced WebSocket is refused before it is accepted, and opens once for who has paid."""
 
     @l402_required(price=1)
     async def sold(websocket: WebSocket) -> None:
         ran.append("sold")
+        assert websocket.state.l402.amount.sats == 1
         await websocket.accept()
+        await websocket.send_text(await websocket.receive_text())
+        await websocket.close()
 
     async def free(websocket: WebSocket) -> None:
+        assert websocket.state.l402 is None
         await websocket.accept()
         await websocket.close()
 
     client = site(paywall, WebSocketRoute("/sold", sold), WebSocketRoute("/free", free))
-    with pytest.raises((ConfigurationError, WebSocketDisconnect)), client.websocket_connect("/sold"):
+    with pytest.raises(WebSocketDenialResponse) as refused, client.websocket_connect("/sold"):
         pass
+    assert (refused.value.status_code, refused.value.headers["cache-control"]) == (402, "no-store")
+    quoted = refused.value.json()
+    assert refused.value.headers["www-authenticate"].startswith(f'L402 macaroon="{quoted["macaroon"]}"')
     assert not ran
+    paid = client.get("/dev/wallet/pay", params={"invoice": quoted["invoice"]}).json()
+    headers = {"Authorization": f"L402 {quoted['macaroon']}:{paid['preimage']}"}
+    with client.websocket_connect("/sold", headers=headers) as websocket:
+        websocket.send_text("hello")
+        assert websocket.receive_text() == "hello"
+    with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/sold", headers=headers):
+        pass
+    assert ran == ["sold"]
     with client.websocket_connect("/free"):
         pass
 

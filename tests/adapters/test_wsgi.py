@@ -16,7 +16,8 @@ from l402_middleware.flask import L402
 from l402_middleware.flow import Call, Step
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers.devnode import DevNode
-from l402_middleware.wsgi import VISIT, Visit, answer_wallet
+from l402_middleware.wsgi.middleware import answer_wallet
+from l402_middleware.wsgi.visit import VISIT, Visit
 
 from . import flask_app
 

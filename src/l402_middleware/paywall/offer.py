@@ -100,6 +100,10 @@ class Offer:
         self.memo = memo
         self.max_body = max_body
 
+    def has_terms_of(self, other: "Offer") -> bool:
+        """Whether both say the same in every respect."""
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
 
 def mark(endpoint: Any, offer: Offer, made_from: object = None) -> None:
     """Say on an endpoint what it sells, where routing and the audit find it.

@@ -11,6 +11,9 @@ from urllib.parse import parse_qsl
 from ..core.errors import Refusal
 from ..flow import Step
 
+# How everything that no decorator priced is counted: under its paths, which strangers choose, it would have no end.
+WHOLE_APPLICATION = "(default)"
+
 SPOOL_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 
@@ -111,6 +114,8 @@ class RequestView:
     @property
     def endpoint_name(self) -> str:
         """The endpoint as it can stand in any ledger and log; where a path stands for it, it is anybody's text."""
+        if self.endpoint.startswith(WHOLE_APPLICATION):
+            return WHOLE_APPLICATION
         return self.endpoint[:200].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
     def header(self, name: str) -> str | None:

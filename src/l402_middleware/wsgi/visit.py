@@ -5,22 +5,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from ssl import SSLSocket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from .core.errors import ConfigurationError, LedgerError, Refusal
-from .flow import Step, drive
-from .paywall.callers import from_pem
-from .paywall.delivery import STAY, Delivery
-from .paywall.offer import Offer
-from .paywall.paywall import Decision, Paywall
-from .paywall.request import CHUNK_BYTES, Body, RequestView, check_size
-from .paywall.response import Headers, Response, undelivered
+from ..core.errors import ConfigurationError, LedgerError, Refusal
+from ..flow import Step, drive
+from ..paywall.callers import from_pem
+from ..paywall.delivery import STAY, Delivery
+from ..paywall.offer import Offer
+from ..paywall.paywall import Decision, Paywall
+from ..paywall.request import CHUNK_BYTES, Body, RequestView, check_size
+from ..paywall.response import Headers, Response, undelivered
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 VISIT = "l402_middleware.visit"
+PAYMENT = "l402_middleware.payment"
+
+# What a request has to pay for: the offer, and the endpoint's name.
+Sale: TypeAlias = tuple[Offer, str]
 
 _APPLICATIONS_OWN = frozenset({"set-cookie", "etag"})
 
@@ -35,20 +39,23 @@ class Visit:
         self.environ = environ
         self.decision: Decision | None = None
         self.broke_off = False
-        self._offer: Offer | None = None
+        self._sold: Sale | None = None
         self._body: Body | None = None
+        environ[PAYMENT] = None
 
     def admit(self, offer: Offer, endpoint: str) -> Response | None:
         """Decide about this request, once; the response to give instead of the handler's, or None: run it.
 
         Raises `ConfigurationError` where one request is asked to pay for two offers.
         """
-        if self._offer is None:
-            self._offer = offer
+        if self._sold is None:
+            self._sold = offer, endpoint
             self.decision = drive(self.paywall.admit(self._view(endpoint), offer))
-            if isinstance(self.decision, Delivery) and self._body is None:
-                self.environ["wsgi.input"] = _WatchedInput(self, self.decision)
-        elif self._offer is not offer:
+            if isinstance(self.decision, Delivery):
+                self.environ[PAYMENT] = self.decision.payment
+                if self._body is None:
+                    self.environ["wsgi.input"] = _WatchedInput(self, self.decision)
+        elif self._sold[0] is not offer:
             raise ConfigurationError(
                 f"{endpoint} is asked to be paid twice: a priced endpoint called another one, or has two decorators"
             )
@@ -56,11 +63,19 @@ class Visit:
             raise RuntimeError(f"whether {endpoint} was paid for could not be decided, so it is not served")
         return self.decision if isinstance(self.decision, Response) else None
 
-    def run(self, app: "WSGIApplication", start_response: "StartResponse") -> Iterable[bytes]:
-        """Run `app` for this request, and see its answer to its end."""
+    def is_for(self, offer: Offer, endpoint: str) -> bool:
+        """Whether this sale has been decided about already, as where a middleware stands around its like."""
+        return self._sold is not None and self._sold[1] == endpoint and self._sold[0].has_terms_of(offer)
+
+    def run(self, app: "WSGIApplication", start_response: "StartResponse", sale: Sale | None = None) -> Iterable[bytes]:
+        """Run `app` for this request, once it has paid for `sale`, if that is known yet; see its answer to its end."""
         answer = _Answer(self, start_response)
         try:
-            pieces = app(self.environ, answer.start)
+            refusal = None if sale is None else self.admit(*sale)
+            if refusal is None:
+                pieces = app(self.environ, answer.start)
+            else:
+                pieces = respond(refusal, self.environ, answer.start)
         except BaseException:
             answer.fail()
             raise
@@ -73,13 +88,12 @@ class Visit:
 
     def _view(self, endpoint: str) -> RequestView:
         environ = self.environ
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         return RequestView(
             method=environ["REQUEST_METHOD"],
             endpoint=endpoint,
-            path=path.encode("latin-1").decode("utf-8", "surrogateescape"),
+            path="".join(split_path(environ)),
             query_string=environ.get("QUERY_STRING", "").encode("latin-1"),
-            headers=list(_headers(environ)),
+            headers=list(headers_of(environ)),
             peer=environ.get("REMOTE_ADDR"),
             read_body=lambda limit: _ReadBody(self, limit),
             read_certificate=self._certificate,
@@ -323,6 +337,14 @@ class _Answer:
         self._visit.close()
 
 
+def split_path(environ: "WSGIEnvironment") -> tuple[str, str]:
+    """The mount, and the path below it, which the application routes by; decoded."""
+    mount, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+    return mount.encode("latin-1").decode("utf-8", "surrogateescape"), path.encode("latin-1").decode(
+        "utf-8", "surrogateescape"
+    )
+
+
 def text_headers(headers: Headers) -> list[tuple[str, str]]:
     """Header fields as WSGI has them: text in which every character is a byte."""
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
@@ -334,25 +356,13 @@ def _content_length(environ: "WSGIEnvironment") -> int | None:
     return int(length) if length.isascii() and length.isdigit() and len(length) <= 18 else None
 
 
-def _headers(environ: "WSGIEnvironment") -> Iterator[tuple[bytes, bytes]]:
+def headers_of(environ: "WSGIEnvironment") -> Iterator[tuple[bytes, bytes]]:
+    """The request's header fields, their names in lower case."""
     for key, value in environ.items():
         if key.startswith("HTTP_"):
             yield key[5:].replace("_", "-").lower().encode("latin-1"), value.encode("latin-1")
         elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
             yield key.replace("_", "-").lower().encode("latin-1"), value.encode("latin-1")
-
-
-def answer_wallet(paywall: Paywall, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes] | None:
-    """Answer a request to the development wallet, if it is one and this paywall has such a wallet."""
-    if not paywall.has_wallet_at(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")):
-        return None
-    method = environ["REQUEST_METHOD"]
-    response = drive(
-        paywall.answer_wallet(
-            method, environ.get("QUERY_STRING", ""), environ.get("REMOTE_ADDR"), list(_headers(environ))
-        )
-    )
-    return respond(response, environ, start_response)
 
 
 def respond(response: Response, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:

@@ -1,4 +1,4 @@
-"""ASGI: a request in, a decision out, and the answer watched until it is delivered."""
+"""ASGI over HTTP: a request in, a decision out, and the answer watched until it is delivered."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -6,14 +6,14 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from .core.errors import ConfigurationError, LedgerError, Refusal
-from .flow import Step, adrive
-from .paywall.callers import from_pem
-from .paywall.delivery import STAY, Delivery
-from .paywall.offer import Offer
-from .paywall.paywall import Decision, Paywall
-from .paywall.request import Body, RequestView, check_size
-from .paywall.response import Headers, Response, undelivered
+from ..core.errors import ConfigurationError, LedgerError, Refusal
+from ..flow import Step, adrive
+from ..paywall.callers import from_pem
+from ..paywall.delivery import STAY, Delivery
+from ..paywall.offer import Offer
+from ..paywall.paywall import Decision, Paywall
+from ..paywall.request import Body, RequestView, check_size
+from ..paywall.response import Headers, Response, undelivered
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -21,7 +21,15 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# What a request has to pay for: the offer, and the endpoint's name.
+Sale: TypeAlias = tuple[Offer, str]
+
 log = logging.getLogger("l402_middleware")
+
+
+def method_of(scope: Scope) -> str:
+    """The request's method; a WebSocket's handshake, which is sold apart from a GET, has one of its own."""
+    return "WEBSOCKET" if scope["type"] == "websocket" else str(scope["method"])
 
 
 class Visit:
@@ -33,7 +41,7 @@ class Visit:
     """
 
     # Defaults of the class, because most requests are for free routes and change none of them.
-    _offer: Offer | None = None
+    _sold: Sale | None = None
     _decision: Decision | None = None
     _deciding = False
     _decided: anyio.Event | None = None
@@ -52,7 +60,7 @@ class Visit:
         scope: Scope,
         receive: Receive,
         send: Send,
-        find_sale: Callable[[Scope], tuple[Offer, str] | None],
+        find_sale: Callable[[Scope], Sale | None],
     ) -> None:
         self.paywall = paywall
         self.scope = scope
@@ -60,10 +68,11 @@ class Visit:
         self._send = send
         self._find_sale = find_sale
 
-    async def run(self, app: ASGIApp) -> None:
-        """Run `app` for this request, and see its answer to its end."""
+    async def run(self, app: ASGIApp, sale: Sale | None = None) -> None:
+        """Run `app` for this request, once it has paid for `sale`, if that is known yet; see its answer to its end."""
         try:
-            await app(self.scope, self.receive, self.send)
+            if sale is None or await self.pays(*sale):
+                await app(self.scope, self.receive, self.send)
         except Exception:
             # Answered early, the application was cut off: what it makes of that concerns nobody.
             if not self._answered:
@@ -79,8 +88,8 @@ class Visit:
 
         Raises `ConfigurationError` where one request is asked to pay for two offers.
         """
-        if self._offer is None:
-            self._offer = offer
+        if self._sold is None:
+            self._sold = offer, endpoint
             self._deciding = True
             try:
                 self._decision = await adrive(self.paywall.admit(self._view(endpoint), offer))
@@ -90,7 +99,7 @@ class Visit:
                 self._deciding = False
                 if self._decided is not None:
                     self._decided.set()
-        elif self._offer is not offer:
+        elif self._sold[0] is not offer:
             raise ConfigurationError(
                 f"{endpoint} is asked to be paid twice: a priced endpoint called another one, or has two decorators"
             )
@@ -100,6 +109,15 @@ class Visit:
         if self._decision is None:
             raise RuntimeError(f"whether {endpoint} was paid for could not be decided, so it is not served")
         return self._decision if isinstance(self._decision, Response) else None
+
+    def is_for(self, offer: Offer, endpoint: str) -> bool:
+        """Whether this sale has been decided about already, as where a middleware stands around its like."""
+        return self._sold is not None and self._sold[1] == endpoint and self._sold[0].has_terms_of(offer)
+
+    async def pays(self, offer: Offer, endpoint: str) -> bool:
+        """Decide about this request before the application sees it: False where it was refused, and answered."""
+        await self._admit_early(offer, endpoint)
+        return not self._answered
 
     async def receive(self) -> Message:
         """`receive` for the application: refuses before a body is read, and gives one again that was read."""
@@ -161,7 +179,7 @@ class Visit:
         scope = self.scope
         client = scope.get("client")
         return RequestView(
-            method=scope["method"],
+            method=method_of(scope),
             endpoint=endpoint,
             path=scope["path"],
             query_string=scope["query_string"],
@@ -178,7 +196,7 @@ class Visit:
         chain = () if tls.get("client_cert_error") else tls.get("client_cert_chain") or ()
         return from_pem(next(iter(chain), ""))
 
-    def _sale(self) -> tuple[Offer, str] | None:
+    def _sale(self) -> Sale | None:
         # A paywall further inside may have taken this request over: then it answers for it.
         return self._find_sale(self.scope) if self.scope.get("l402") is self else None
 
@@ -307,14 +325,3 @@ async def respond(send: Send, response: Response, method: str) -> None:
     """Send a whole response; HEAD gets its headers only."""
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body})
-
-
-async def answer_wallet(paywall: Paywall, scope: Scope, send: Send) -> None:
-    """Answer a request to the development wallet."""
-    client = scope.get("client")
-    response = await adrive(
-        paywall.answer_wallet(
-            scope["method"], scope["query_string"].decode("latin-1"), client[0] if client else None, scope["headers"]
-        )
-    )
-    await respond(send, response, scope["method"])

@@ -1,0 +1,77 @@
+"""The middleware around any WSGI application, which sells everything."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..core.errors import ConfigurationError
+from ..flow import drive
+from ..paywall.offer import Offer, Price
+from ..paywall.paywall import Paywall
+from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
+from .visit import VISIT, Sale, Visit, headers_of, respond, split_path
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class L402Middleware:
+    """Sells every request to a WSGI application, of whatever framework, but for those to the paths in `free`.
+
+    What was not paid for is answered before the application sees it: unknown paths and methods, and static files too.
+    A payment buys one method and path. The application finds the `Payment` in
+    `environ["l402_middleware.payment"]`, None where the path is free.
+
+    - `default`: an `Offer`, or a price as `Offer` takes it.
+    - `free`: exact paths, decoded, below `SCRIPT_NAME`, without a query; another spelling of one is not free.
+
+    Raises `ConfigurationError`, also for an application with views that `@l402_required` prices: such a one sells the
+    rest with `l402_middleware.flask.L402`, which takes `default` and `free` too.
+    """
+
+    def __init__(
+        self, app: "WSGIApplication", paywall: Paywall, *, default: Price | Offer, free: Iterable[str] = ()
+    ) -> None:
+        if not isinstance(paywall, Paywall):
+            raise ConfigurationError(f"L402Middleware needs paywall=Paywall(...), not {paywall!r}")
+        self.app = app
+        self.paywall = paywall
+        self._whole = WholeApplication(default, free)
+        self._is_checked = False
+        refuse_decorated(app)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        answer = answer_wallet(self.paywall, environ, start_response)
+        if answer is not None:
+            return answer
+        if not self._is_checked:
+            # Views may have been added since.
+            refuse_decorated(self.app)
+            self._is_checked = True
+        sale = whole_sale(self._whole, environ)
+        outer: Visit | None = environ.get(VISIT)
+        if outer is None or outer.paywall is not self.paywall:
+            visit = environ[VISIT] = Visit(self.paywall, environ)
+            return visit.run(self.app, start_response, sale)
+        refusal = None if sale is None or outer.is_for(*sale) else outer.admit(*sale)
+        return self.app(environ, start_response) if refusal is None else respond(refusal, environ, start_response)
+
+
+def whole_sale(whole: WholeApplication, environ: "WSGIEnvironment") -> Sale | None:
+    """What a request to a whole application buys; None where its path is free."""
+    mount, path = split_path(environ)
+    if path in whole.free:
+        return None
+    return whole.offer, endpoint_name(environ["REQUEST_METHOD"], mount, path)
+
+
+def answer_wallet(paywall: Paywall, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes] | None:
+    """Answer a request to the development wallet, if it is one and this paywall has such a wallet."""
+    if not paywall.has_wallet_at(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")):
+        return None
+    method = environ["REQUEST_METHOD"]
+    response = drive(
+        paywall.answer_wallet(
+            method, environ.get("QUERY_STRING", ""), environ.get("REMOTE_ADDR"), list(headers_of(environ))
+        )
+    )
+    return respond(response, environ, start_response)
