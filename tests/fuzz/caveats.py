@@ -6,6 +6,7 @@ from random import Random
 
 from l402_middleware.core.caveats import Caveats, Terms
 from l402_middleware.core.errors import BadCredential
+from l402_middleware.core.macaroon import MAX_CAVEATS
 
 from .minted import GOOD, NOW, SERVICE
 
@@ -19,7 +20,7 @@ _KNOWN = (b"valid_until", b"offer", b"capabilities")
 
 def check(data: bytes) -> None:
     """Appended one after the other, no caveat widens, revives, or is understood where nobody defined it."""
-    appended = data.split(RECORD_SEPARATOR)
+    appended = data.split(RECORD_SEPARATOR)[: MAX_CAVEATS - len(_SALE.caveats)]
     _read(_SKIPPING, appended)  # not even ours at the beginning: an issuer of another time or version
     terms: Terms | None = _SALE.terms
     for count in range(len(appended) + 1):
@@ -90,7 +91,7 @@ def mutate(data: bytes, random: Random, mutate_bytes: Callable[[bytes], bytes]) 
             del caveats[at]
         case _:
             caveats.insert(at, invented(random, mutate_bytes, _SALE.preimage))
-    return RECORD_SEPARATOR.join(caveats[:32])
+    return RECORD_SEPARATOR.join(caveats)
 
 
 def invented(random: Random, mutate_bytes: Callable[[bytes], bytes], preimage: bytes) -> bytes:
