@@ -6,6 +6,7 @@ from l402_middleware import Paywall
 from l402_middleware.flask import L402, l402_required
 
 from .catalogue import MAX_BODY_BYTES, description
+from .openapi import OPENAPI_PATH, document
 from .order import Order
 from .shop import PATH, PROBLEM_TYPE, PROBLEMS, Shop, paywall_from_environment, problem
 
@@ -15,6 +16,10 @@ def create_app(shop: Shop | None = None, paywall: Paywall | None = None) -> Flas
     shop = shop or Shop.from_environment()
     app = Flask(__name__)
     L402(app, paywall or paywall_from_environment())
+
+    @app.get(OPENAPI_PATH)
+    def openapi() -> dict[str, object]:
+        return document()
 
     @app.get(PATH)
     def offers() -> dict[str, object]:
