@@ -39,6 +39,11 @@ def test_any_difference_makes_another_request(other: tuple[str, str, bytes, byte
     assert request_digest(*other) != request_digest(*SUBJECT)
 
 
+def test_a_method_beyond_latin_1_has_a_digest() -> None:
+    """A server hands on what it was sent: a method that no header could hold is no error here."""
+    assert request_digest("G\u0160T", *SUBJECT[1:]) != request_digest(*SUBJECT)
+
+
 # As a server decodes a path: octets that are no UTF-8 become lone surrogates.
 texts = st.binary(max_size=8).map(lambda octets: octets.decode("utf-8", "surrogateescape"))
 Request: TypeAlias = tuple[str, str, bytes, bytes]

@@ -207,12 +207,15 @@ def test_an_authentic_offer_is_still_read_strictly(value: str) -> None:
     assert refusal([*SOLD[:2], f"l402_offer={value}"]) == "invalid-credential"
 
 
-def test_capabilities_only_shrink() -> None:
-    """A later list of capabilities is a subset of the one before it."""
-    wide, narrow = "l402_capabilities=read,write", "l402_capabilities=read"
-    assert read([*SOLD, wide, narrow]) == TERMS
-    assert refusal([*SOLD, narrow, wide]) == "invalid-credential"
-    assert refusal([*SOLD, wide, narrow, wide]) == "invalid-credential"
+@pytest.mark.parametrize("service", ["l402", "Shop-2"])
+def test_capabilities_only_shrink(service: str) -> None:
+    """A later list of capabilities is a subset of the one before it, whatever the service's name."""
+    reader = Caveats(service)
+    sold = reader.write(TERMS)
+    wide, narrow = f"{service}_capabilities=read,write", f"{service}_capabilities=read"
+    assert read([*sold, wide, narrow], reader) == TERMS
+    assert refusal([*sold, narrow, wide], reader) == "invalid-credential"
+    assert refusal([*sold, wide, narrow, wide], reader) == "invalid-credential"
 
 
 def test_another_services_credential_is_refused() -> None:

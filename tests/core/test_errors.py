@@ -81,7 +81,9 @@ def test_a_refusal_is_never_a_yes(status: int) -> None:
 
 def test_a_refusal_comes_back_from_another_process() -> None:
     """A price that is computed in a process pool may refuse: the error is unpickled whole."""
-    error = pickle.loads(pickle.dumps(Refusal(422, "too-long", "The text is too long.")))
+    sent = Refusal(422, "too-long", "The text is too long.")
+    assert sent.args == (422, "too-long", "The text is too long.", None)
+    error = pickle.loads(pickle.dumps(sent))
     assert (error.status, error.code, str(error)) == (422, "too-long", "The text is too long.")
 
 

@@ -54,6 +54,13 @@ def test_text_counts_by_its_utf8_bytes() -> None:
     assert len(KeyRing(["\u00e0\u00e1\u00e2\u00e3\u00e4\u00e5\u00e6\u00e7" * 2])) == 1
 
 
+def test_eight_distinct_bytes_suffice() -> None:
+    """Case 114: fewer are a pattern that somebody typed."""
+    assert len(KeyRing([bytes(range(8)) * 4])) == 1
+    with pytest.raises(ConfigurationError, match="repeats a few characters"):
+        KeyRing([bytes(range(7)) * 5])
+
+
 def test_the_newest_secret_comes_first() -> None:
     """The newest signs, so its sub-key leads; the older ones follow."""
     (newest, oldest) = KeyRing([A, B]).subkeys("macaroon")
