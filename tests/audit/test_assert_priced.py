@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
+import falcon
 import pytest
+from litestar import Litestar
+from quart import Quart
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from l402_middleware import ConfigurationError
 from l402_middleware.starlette import L402Middleware, l402_required
@@ -113,3 +117,34 @@ except AssertionError as error:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "findings" in done.stdout
+
+
+class Circle:
+    """Something that wraps itself."""
+
+    def __init__(self) -> None:
+        self.app = self.wsgi_app
+
+    def wsgi_app(self) -> None:
+        """Nothing."""
+
+    def __call__(self) -> None:
+        """Nothing either."""
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Circle,
+        lambda: lambda scope, receive, send: None,
+        lambda: Quart(__name__),
+        falcon.App,
+        Litestar,
+    ],
+)
+def test_an_application_of_another_framework_is_not_priced(make: Callable[[], object]) -> None:
+    """What can not be looked into passes no test, however it is wrapped, unless it is an exception."""
+    for app in (make(), ProxyFix(make())):  # type: ignore[arg-type]
+        with pytest.raises(AssertionError, match="can not be looked into"):
+            assert_priced(app)
+        assert_priced(app, except_=["/{path}"])

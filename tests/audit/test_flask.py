@@ -54,6 +54,24 @@ class ByMethod(MethodView):
         return "given"
 
 
+class WithHead(ByMethod):
+    """A method for HEAD alone, that is not priced."""
+
+    def head(self) -> str:
+        return ""
+
+
+class Resource(MethodView):
+    """A view class that dispatches in its own manner, as some extensions' do."""
+
+    def dispatch_request(self, **values: Any) -> ResponseReturnValue:
+        return super().dispatch_request(**values)
+
+    @l402_required(price=3)
+    def get(self) -> str:
+        return "sold"
+
+
 class AsAWhole(MethodView):
     """Every method priced, `options` too."""
 
@@ -124,6 +142,13 @@ def decorated_too_late() -> Flask:
     def forecast() -> str:
         return "given by mistake"
 
+    return app
+
+
+def priced_static() -> Flask:
+    """A priced view whose name is that of static files."""
+    app = guarded()
+    app.add_url_rule("/a", "static", priced)
     return app
 
 
@@ -206,6 +231,13 @@ ROUTES: list[tuple[str, Callable[[], Any], dict[str, str]]] = [
         lambda: guarded(("/a", AsAWhole.as_view("v"))),
         {"GET /a": "priced", "POST /a": "priced"},
     ),
+    (
+        "a view class with a method for HEAD",
+        lambda: guarded(("/a", WithHead.as_view("v"))),
+        {"GET /a": "priced", "HEAD /a": "free", "POST /a": "free"},
+    ),
+    ("a view class that dispatches", lambda: guarded(("/a", Resource.as_view("v"))), {"GET /a": "priced"}),
+    ("a priced view by the name of static", priced_static, {"GET /a": "priced"}),
     ("a plain view class", lambda: guarded(("/a", Plain.as_view("v"))), {"GET /a": "priced"}),
     ("under a decorator with wraps", lambda: guarded(("/a", keeps(priced))), {"GET /a": "priced"}),
     (

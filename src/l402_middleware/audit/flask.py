@@ -53,7 +53,7 @@ def _rules(app: Flask, place: Place) -> Iterator[Finding]:
         if rule.build_only:
             continue
         view = app.view_functions.get(rule.endpoint)
-        for method in _methods(rule):
+        for method in _methods(rule, view):
             verdict = _verdict(rule, view, method)
             if verdict.offer is not None:
                 verdict = _reached(verdict, app, rule, method)
@@ -62,13 +62,13 @@ def _rules(app: Flask, place: Place) -> Iterator[Finding]:
             yield place.finding(method, f"{_host(app, rule)}{rule.rule}", verdict, notes)
 
 
-def _methods(rule: Rule) -> list[str]:
+def _methods(rule: Rule, view: object) -> list[str]:
     if rule.websocket:
         return ["WEBSOCKET"]
     methods = set(rule.methods or ["*"])
     if getattr(rule, "provide_automatic_options", False):
         methods.discard("OPTIONS")  # answered by Flask, without the view
-    if "GET" in methods:
+    if "GET" in methods and not hasattr(getattr(view, "view_class", None), "head"):
         methods.discard("HEAD")
     return sorted(methods)
 
@@ -84,10 +84,6 @@ def _verdict(rule: Rule, view: Callable[..., Any] | None, method: str) -> Verdic
         return free("redirects; what it leads to has a line of its own", "list it among the exceptions")
     if view is None:
         return free(f"there is no view for {rule.endpoint!r}: every request for it fails", "take the rule away")
-    if rule.endpoint.rpartition(".")[2] == "static":
-        return free(
-            "serves static files", "list it among the exceptions, or make the application with static_folder=None"
-        )
     verdict, handler = verdict_on(view), _handler(view, method)
     own = None if handler is None else verdict_on(handler)
     if own is not None and own.offer is not None and verdict.offer not in (None, own.offer):
@@ -96,17 +92,20 @@ def _verdict(rule: Rule, view: Callable[..., Any] | None, method: str) -> Verdic
             "take one of them away",
             verdict.offer,
         )
-    return verdict if own is None or verdict.offer is not None else own
+    if own is not None and verdict.offer is None:
+        verdict = own
+    if verdict.status == "free" and rule.endpoint.rpartition(".")[2] == "static":
+        return free(
+            "serves static files", "list it among the exceptions, or make the application with static_folder=None"
+        )
+    return verdict
 
 
 def _handler(view: object, method: str) -> object | None:
     """The method of a view class that answers `method`."""
     cls = getattr(view, "view_class", None)
-    if cls is None:
-        return None
-    if not issubclass(cls, MethodView) or cls.dispatch_request is not MethodView.dispatch_request:
-        return getattr(cls, "dispatch_request", None)
-    return getattr(cls, method.lower(), None)
+    handler = getattr(cls, method.lower(), None) if isinstance(cls, type) and issubclass(cls, MethodView) else None
+    return getattr(cls, "dispatch_request", None) if handler is None else handler
 
 
 def _guarded(verdict: Verdict, app: Flask, place: Place) -> Verdict:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FunctionType, MethodType
 from typing import Any, Final, TypeAlias
 
@@ -10,9 +10,18 @@ from ..core.errors import ConfigurationError
 from .finding import Finding, contents, free, name_of
 
 # What middleware of either kind call the application that they wrap.
-_NAMES: Final = ("app", "_app", "application", "wsgi_app", "asgi_app", "wrapped", "__wrapped__", "func")
-
-_MAX_DEPTH: Final = 50
+_NAMES: Final = (
+    "app",
+    "_app",
+    "application",
+    "wsgi_application",
+    "wsgi_app",
+    "asgi_app",
+    "wsgi",
+    "wrapped",
+    "__wrapped__",
+    "func",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,9 @@ class Place:
     host: str = ""
     layers: tuple[Layer, ...] = ()
     trail: tuple[Any, ...] = ()
-    depth: int = 0
+    # What leads to no known application, so that circles end; the objects too, because the address of one that is
+    # gone may be another's.
+    unknown: dict[int, object] = field(default_factory=dict)
 
     def under(self, path: str) -> "Place":
         return replace(self, path=self.path + path)
@@ -72,9 +83,8 @@ def audit(app: object) -> list[Finding]:
 
 def explore(app: object, place: Place) -> Found:
     """The findings on everything below `app`; None where neither it nor what it wraps is an application known here."""
-    if place.depth > _MAX_DEPTH:
+    if id(app) in place.unknown:
         return None
-    place = replace(place, depth=place.depth + 1)
     # Whoever has an application of a framework has imported it; nobody needs the other ones.
     if "starlette" in sys.modules:
         from .starlette import explore_starlette  # noqa: PLC0415 - only where it is installed
@@ -86,9 +96,11 @@ def explore(app: object, place: Place) -> Found:
 
         if (found := explore_flask(app, place)) is not None:
             return found
+    place.unknown[id(app)] = app
     for wrapped in wrapped_by(app):
         found = explore(wrapped, place.inside(layer_of(app, is_global=not place.trail)))
         if found is not None:
+            del place.unknown[id(app)]
             return found
     return None
 

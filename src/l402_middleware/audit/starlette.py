@@ -249,7 +249,11 @@ def _reached(verdict: Verdict, place: Place, method: str, path: str) -> Verdict:
     """`verdict`, unless another route takes all requests that this one would be paid for."""
     if verdict.offer is None:
         return verdict
-    takers = [_taken_by(place, method, path, number) for number in range(2)]
+    try:
+        takers = [_taken_by(place, method, path, number) for number in range(2)]
+    except Exception:
+        # A route of somebody's own kind may want more of a request than there is here.
+        return verdict
     if any(taker is None for taker in takers):
         return verdict
     return hole(
@@ -271,6 +275,7 @@ def _taken_by(place: Place, method: str, path: str, number: int) -> Any | None:
         return None
     scope: dict[str, Any] = {
         "type": "http",
+        "scheme": "http",
         "method": "GET" if method == "*" else method,
         "path": sample_path,
         "root_path": "",
