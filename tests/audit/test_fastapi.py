@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from starlette.routing import Host, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.testclient import WebSocketDenialResponse
 
 import l402_middleware.fastapi
 from l402_middleware import Payment
@@ -298,7 +299,7 @@ def test_prices_by_dependencies_are_seen() -> None:
 
 
 def test_dependencies_that_contradict_each_other_are_a_hole() -> None:
-    """Two prices at one place, and a price on a websocket, are named: the application would fail."""
+    """Two prices at one place are named, for the application would fail; a price on a websocket is one."""
     app = FastAPI(openapi_url=None)
     app.add_api_route("/a", free, dependencies=[Priced(1)])
 
@@ -313,9 +314,11 @@ def test_dependencies_that_contradict_each_other_are_a_hole() -> None:
     L402(app, paywall())
     found = {finding.path: finding.verdict for finding in audit(app)}
     assert found["/a"].status == "priced"
-    assert found["/both"].status == found["/ws"].status == "hole"
+    assert found["/ws"].status == "priced"
+    assert found["/both"].status == "hole"
     assert "two prices" in found["/both"].reason
-    assert "only HTTP is sold" in found["/ws"].reason
+    with pytest.raises(WebSocketDenialResponse), TestClient(app).websocket_connect("/ws"):
+        pass
 
 
 def test_prices_by_dependencies_need_the_middleware_too() -> None:

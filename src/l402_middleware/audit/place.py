@@ -7,7 +7,8 @@ from types import FunctionType, MethodType
 from typing import Any, Final, TypeAlias
 
 from ..core.errors import ConfigurationError
-from .finding import Finding, contents, free, name_of
+from ..paywall.whole_application import WholeApplication
+from .finding import Finding, Verdict, contents, free, hole, name_of
 
 # What middleware of either kind call the application that they wrap.
 _NAMES: Final = (
@@ -28,12 +29,19 @@ _NAMES: Final = (
 class Layer:
     """A middleware around what follows: its class, or the function that it is.
 
-    `is_global` where it stands around a whole application, and another one could have been put behind it.
+    `is_global` where it stands around a whole application, and another one could have been put behind it. `whole` is
+    what it sells of everything below `path`, where it is a paywall that does.
     """
 
     kind: object
     paywall: object = None
     is_global: bool = False
+    whole: WholeApplication | None = None
+    path: str = ""
+
+    @property
+    def knows_no_framework(self) -> bool:
+        return self.kind.__module__.startswith(("l402_middleware.asgi", "l402_middleware.wsgi"))
 
     def __str__(self) -> str:
         return name_of(self.kind)
@@ -55,19 +63,46 @@ class Place:
         return replace(self, path=self.path + path)
 
     def inside(self, *layers: Layer) -> "Place":
-        return replace(self, layers=(*self.layers, *layers))
+        return replace(self, layers=(*self.layers, *(replace(layer, path=self.path) for layer in layers)))
 
-    def finding(self, method: str, path: str, *rest: Any) -> Finding:
-        return Finding(method, self.host + self.path + path, *rest)
+    def finding(self, method: str, path: str, verdict: Verdict, notes: tuple[str, ...] = ()) -> Finding:
+        """What the audit says of a route here. Where a paywall sells everything, what nothing else prices is priced."""
+        full = self.path + path
+        layer = next((layer for layer in reversed(self.layers) if layer.whole is not None), None)
+        if layer is not None and layer.whole is not None and verdict.status == "free":
+            is_free = full.removeprefix(layer.path) in layer.whole.free
+            verdict = _LISTED if is_free else Verdict("priced", offer=layer.whole.offer)
+        elif layer is not None and verdict.offer is not None and layer.knows_no_framework:
+            verdict = hole(
+                "the middleware around it sells only at its default price, and does not start with another one inside",
+                "use that of l402_middleware.starlette, or L402 of l402_middleware.flask",
+                verdict.offer,
+            )
+        return Finding(method, self.host + full, verdict, notes if verdict.status == "priced" else ())
+
+    def with_free_paths(self, findings: list[Finding]) -> list[Finding]:
+        """`findings` on what is here, and on each path that the paywall here has as free and no route is known for."""
+        whole = self.layers[-1].whole if self.layers else None
+        known = {finding.path for finding in findings}
+        paths = sorted(path for path in (whole.free if whole else ()) if self.host + self.path + path not in known)
+        return [*findings, *(Finding("*", self.host + self.path + path, _LISTED) for path in paths)]
 
 
 Found: TypeAlias = list[Finding] | None
+
+_LISTED: Final = free("the paywall's list of free paths has it", "take it out of that list, or list it as an exception")
 
 
 def layer_of(wrapper: object, *, is_global: bool = False) -> Layer:
     """A middleware that is there as an object."""
     kind = wrapper if isinstance(wrapper, FunctionType | type) else type(wrapper)
-    return Layer(kind, getattr(wrapper, "_paywall", None), is_global)
+    paywall = getattr(wrapper, "paywall", None) or getattr(wrapper, "_paywall", None)
+    return Layer(kind, paywall, is_global, _whole_of(wrapper))
+
+
+def _whole_of(wrapper: object) -> WholeApplication | None:
+    whole = getattr(wrapper, "_whole", None)
+    return whole if isinstance(whole, WholeApplication) else None
 
 
 def audit(app: object) -> list[Finding]:
@@ -96,6 +131,9 @@ def explore(app: object, place: Place) -> Found:
 
         if (found := explore_flask(app, place)) is not None:
             return found
+    if _whole_of(app) is not None:
+        inside = place.inside(layer_of(app, is_global=not place.trail))
+        return inside.with_free_paths(explore_or_say(next(wrapped_by(app)), inside))
     place.unknown[id(app)] = app
     for wrapped in wrapped_by(app):
         found = explore(wrapped, place.inside(layer_of(app, is_global=not place.trail)))

@@ -16,7 +16,9 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from ..asgi.middleware import PaywallMiddleware
 from ..core.errors import ConfigurationError
+from ..paywall.whole_application import WholeApplication
 from ..starlette import L402Middleware
 from .finding import PREFLIGHT, Finding, Verdict, free, hole, name_of, verdict_on
 from .place import Found, Layer, Place, explore_or_say, layer_of, wrapped_by
@@ -38,7 +40,7 @@ _SAMPLES: Final[dict[str, tuple[str, str]]] = {
 def explore_starlette(app: object, place: Place) -> Found:
     """The findings on an application, a router or a route of Starlette's or FastAPI's; None for anything else."""
     if isinstance(app, Starlette):
-        return list(_router(app.router, place.inside(*map(_listed, app.user_middleware))))
+        return _behind([_listed(each) for each in app.user_middleware], app.router, place)
     if isinstance(app, Router):
         return list(_router(app, place))
     if isinstance(app, BaseRoute):
@@ -49,9 +51,20 @@ def explore_starlette(app: object, place: Place) -> Found:
     return None
 
 
+def _behind(layers: list[Layer], router: Router, place: Place) -> list[Finding]:
+    if not layers:
+        return list(_router(router, place))
+    inside = place.inside(layers[0])
+    return inside.with_free_paths(_behind(layers[1:], router, inside))
+
+
 def _listed(middleware: Middleware) -> Layer:
-    paywall = middleware.kwargs.get("paywall", next(iter(middleware.args), None))
-    return Layer(middleware.cls, paywall, is_global=True)
+    kind, options = middleware.cls, middleware.kwargs
+    paywall = options.get("paywall", next(iter(middleware.args), None))
+    whole = None
+    if isinstance(kind, type) and issubclass(kind, PaywallMiddleware) and "default" in options:
+        whole = WholeApplication(options["default"], options.get("free", ()))
+    return Layer(kind, paywall, is_global=True, whole=whole)
 
 
 def _router(router: Router, place: Place) -> Iterator[Finding]:
@@ -96,7 +109,7 @@ def _route(route: Any, place: Place) -> Iterator[Finding]:
     if isinstance(original, Route):
         yield from _http(route, place.inside(*_layers(route.app, route.endpoint)))
     elif isinstance(route, WebSocketRoute):
-        yield place.finding("WEBSOCKET", route.path, _websocket(route))
+        yield _websocket(route, place.inside(*_layers(route.app, route.endpoint)))
     elif isinstance(route, Mount):
         # A mount keeps what it was given, and around it the middleware that it was given too.
         base = route._base_app
@@ -126,9 +139,8 @@ def _http(route: Any, place: Place) -> Iterator[Finding]:
         names = [name for name in listed if name != "HEAD" or "GET" not in listed] or ["*"]
         verdicts = dict.fromkeys(names, _verdict(route))
     for method, verdict in verdicts.items():
-        notes = list(_notes(route, place, method)) if verdict.status == "priced" else []
         reached = _reached(verdict, place, method, route.path)
-        yield place.finding(method, route.path, _guarded(reached, place), tuple(notes))
+        yield place.finding(method, route.path, _guarded(reached, place), tuple(_notes(route, place, method, verdict)))
 
 
 def _is_called_with_a_request(route: Any) -> bool:
@@ -169,14 +181,13 @@ def _verdict_of_dependencies(fastapi: Any, route: Any) -> Verdict | None:
     return free("Free() gives it away", "take Free() away, or list it among the exceptions") if terms.tags else None
 
 
-def _websocket(route: Any) -> Verdict:
+def _websocket(route: Any, place: Place) -> Finding:
     verdict = _verdict(route)
-    if verdict.offer is not None:
-        remedy = "take the price away, and price what the socket does by other means"
-        return hole(
-            "a price on a websocket: only HTTP is sold, and every connection to this fails", remedy, verdict.offer
-        )
-    return free("a websocket, which is not sold", "price what it does by other means, and list it among the exceptions")
+    if verdict.status == "free":
+        verdict = replace(verdict, remedy="put @l402_required(price=...) on it: its handshake is then sold")
+    # BaseHTTPMiddleware lets websockets pass.
+    layers = tuple(layer for layer in place.layers if not _is(layer, BaseHTTPMiddleware))
+    return place.finding("WEBSOCKET", route.path, _guarded(verdict, replace(place, layers=layers)))
 
 
 def _frontend(group: Any, place: Place) -> Iterator[Finding]:
@@ -227,14 +238,17 @@ def _is_starlettes(layer: Layer) -> bool:
     return str(getattr(layer.kind, "__module__", "")).partition(".")[0] in ("starlette", "fastapi", "l402_middleware")
 
 
-def _notes(route: Any, place: Place, method: str) -> Iterator[str]:
+def _notes(route: Any, place: Place, method: str, verdict: Verdict) -> Iterator[str]:
+    visits = [number for number, layer in enumerate(place.layers) if _is(layer, PaywallMiddleware)]
+    for layer in place.layers[visits[0] + 1 :] if visits else ():
+        if _is(layer, BaseHTTPMiddleware):
+            yield f"{layer} ends a broken answer as if it were whole: it is charged"
+        elif layer.is_global and not _is(layer, PaywallMiddleware):
+            yield f"{layer} stands inside L402Middleware, and does not see the refusals"
+    if verdict.offer is None:
+        return
     if method == "OPTIONS":
         yield PREFLIGHT
-    kinds = [layer for layer in place.layers if _is(layer, L402Middleware)]
-    inside = place.layers[place.layers.index(kinds[0]) + 1 :] if kinds else ()
-    for layer in inside:
-        if layer.is_global and not _is(layer, L402Middleware):
-            yield f"{layer} stands inside L402Middleware, and does not see the refusals"
     dependant = getattr(route, "dependant", None)
     # With a body to read, FastAPI is refused that first; and with our `handle` in its place, it asks before anything.
     handle = getattr(getattr(route, "original_route", route), "handle", None)
