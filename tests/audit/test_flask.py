@@ -191,6 +191,11 @@ def with_rules_of_its_own() -> Flask:
     return app
 
 
+def host_below_a_mount() -> Any:
+    """A host's rule in an application that another one dispatches to."""
+    return DispatcherMiddleware(guarded(), {"/m": with_host()})
+
+
 def dispatched() -> Any:
     """Two applications behind Werkzeug's dispatcher."""
     return DispatcherMiddleware(guarded(("/a", priced)), {"/b": guarded(("/a", free))})
@@ -253,6 +258,7 @@ ROUTES: list[tuple[str, Callable[[], Any], dict[str, str]]] = [
     ),
     ("a subdomain", with_subdomain, {"GET api.example.org/x": "priced"}),
     ("hosts", with_host, {"GET api.example.org/x": "priced", "GET example.org/x": "free"}),
+    ("hosts below a mount", host_below_a_mount, {"GET api.example.org/m/x": "priced", "GET example.org/m/x": "free"}),
     ("static files", lambda: guarded(static_folder="static"), {"GET /static/<path:filename>": "free"}),
     ("rules without views", with_rules_of_its_own, {"* /old": "free", "GET /nothing": "free", "WEBSOCKET /ws": "free"}),
     ("behind a dispatcher", dispatched, {"GET /b/a": "free", "GET /a": "priced"}),

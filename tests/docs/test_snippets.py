@@ -10,6 +10,9 @@ from starlette.testclient import TestClient
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
 
+from l402_middleware.audit import audit
+from l402_middleware.testing import assert_priced
+
 from .markdown import DOCS, PAGES, README, fenced
 
 # What to buy from each application of a page, in their order.
@@ -29,6 +32,9 @@ SOLD = {
         ["/forecast"],
     ],
 }
+
+# What the pages' applications give away, and say so.
+FREE = {"/maps/legend", "/v2/maps/legend"}
 
 
 @pytest.fixture
@@ -68,6 +74,13 @@ def client_of(app: Any) -> Any:
     return app.test_client() if isinstance(app, Flask) else TestClient(app, client=("127.0.0.1", 50000))
 
 
+def check_audit(app: Any) -> None:
+    """Case 66: everything that a page's application has is priced, but what frameworks bring with them."""
+    brought = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/static/<path:filename>"}
+    there = {finding.path for finding in audit(app)}
+    assert_priced(app, except_=(brought | FREE) & there)
+
+
 @pytest.mark.usefixtures("newcomer")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_snippet_runs_and_every_application_sells(page: Path) -> None:
@@ -82,6 +95,7 @@ def test_every_snippet_runs_and_every_application_sells(page: Path) -> None:
         app = document.namespace.get("app")
         if app is not None and all(app is not seen for seen in applications):
             applications.append(app)
+            check_audit(app)
             for url in SOLD[page][len(applications) - 1]:
                 buy(client_of(app), url, document.namespace)
     assert len(applications) == len(SOLD.get(page, []))

@@ -1,6 +1,7 @@
 """The audit of Flask applications."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 from types import MethodType
 from typing import Any, Final
@@ -58,8 +59,8 @@ def _rules(app: Flask, place: Place) -> Iterator[Finding]:
             if verdict.offer is not None:
                 verdict = _reached(verdict, app, rule, method)
             verdict = _guarded(verdict, app, place)
-            notes = tuple(_notes(app, place, rule, view, method)) if verdict.status == "priced" else ()
-            yield place.finding(method, f"{_host(app, rule)}{rule.rule}", verdict, notes)
+            notes = tuple(_notes(app, place, rule, view, method)) if verdict.offer is not None else ()
+            yield replace(place, host=_host(app, rule)).finding(method, rule.rule, verdict, notes)
 
 
 def _methods(rule: Rule, view: object) -> list[str]:

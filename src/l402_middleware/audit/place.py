@@ -101,7 +101,7 @@ def layer_of(wrapper: object, *, is_global: bool = False) -> Layer:
 
 
 def _whole_of(wrapper: object) -> WholeApplication | None:
-    whole = getattr(wrapper, "_whole", None)
+    whole = getattr(wrapper, "whole", None) or getattr(wrapper, "_whole", None)
     return whole if isinstance(whole, WholeApplication) else None
 
 

@@ -59,12 +59,14 @@ def _behind(layers: list[Layer], router: Router, place: Place) -> list[Finding]:
 
 
 def _listed(middleware: Middleware) -> Layer:
-    kind, options = middleware.cls, middleware.kwargs
-    paywall = options.get("paywall", next(iter(middleware.args), None))
+    kind: object = middleware.cls
+    options: dict[str, Any] = (
+        dict(zip(("paywall", "default", "free"), middleware.args, strict=False)) | middleware.kwargs
+    )
     whole = None
-    if isinstance(kind, type) and issubclass(kind, PaywallMiddleware) and "default" in options:
+    if isinstance(kind, type) and issubclass(kind, PaywallMiddleware) and options.get("default") is not None:
         whole = WholeApplication(options["default"], options.get("free", ()))
-    return Layer(kind, paywall, is_global=True, whole=whole)
+    return Layer(kind, options.get("paywall"), is_global=True, whole=whole)
 
 
 def _router(router: Router, place: Place) -> Iterator[Finding]:
