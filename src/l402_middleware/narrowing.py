@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from .core import macaroon
 from .core.authorization import MAX_BYTES, decode_base64, parse_authorization
-from .core.callers import ANYBODY, Callers, from_networks, with_certificate, write_networks
+from .core.callers import ANYBODY, MAX_CONDITIONS, Callers, from_networks, with_certificate, write_networks
 from .core.errors import BadCredential
 
 _FIELD_NAME = re.compile(r"Authorization\s*:\s*", re.IGNORECASE)
@@ -60,6 +60,10 @@ def _narrow(raw: bytes, callers: Callers, valid_until: int | None) -> str:
         read = macaroon.read(raw)
         service = read.location.decode("ascii", "replace")
         caveats = callers.write(service)
+        conditions = (f"{service}_ip=".encode(), f"{service}_tls=".encode())
+        had = sum(1 + caveat.count(b",") for caveat in read.caveats if caveat.startswith(conditions))
+        if had + len(callers) > MAX_CONDITIONS:
+            raise ValueError(f"it would have more than {MAX_CONDITIONS} networks and certificates")
         if valid_until is not None:
             condition = f"{service}_valid_until="
             # A later time than the credential has would not be a longer one, but the end of it.

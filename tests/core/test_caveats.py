@@ -106,6 +106,8 @@ def test_callers_only_become_fewer() -> None:
         callers = read([*SOLD, *appended]).callers
         assert callers.include(here, None)
         assert not callers.include(there, None)
+    assert len(read([*SOLD, *[narrow] * 8]).callers) == 8
+    assert refusal([*SOLD, *[narrow] * 9]) == "invalid-credential"
     assert not read([*SOLD, narrow, elsewhere]).callers.include(here, None)
     assert read([*SOLD, *CALLERS], STRICT) == replace(TERMS, callers=BOUND)
 
@@ -117,6 +119,7 @@ REFUSED: dict[str, str | bytes] = {
     "binary for an address": b"l402_ip=\xff\xfe",
     "a fingerprint in upper case": "l402_tls=" + PRINT.upper(),
     "no fingerprint": "l402_tls=",
+    "nine networks": "l402_ip=" + ",".join(["192.0.2.7"] * 9),
     "a caller's condition that is not known": "l402_asn=64496",
     "case 28: later": "l402_valid_until=1700000001",
     "case 29: another service": "services=other:0",

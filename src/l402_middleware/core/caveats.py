@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from .callers import ANYBODY, Callers, from_networks, with_certificate
+from .callers import ANYBODY, MAX_CONDITIONS, Callers, from_networks, with_certificate
 from .errors import BadCredential, ConfigurationError
 from .money import Msat
 
@@ -108,8 +108,8 @@ class Caveats:
                 allowed = value.lower() == preimage.hex()
             elif condition in self._callers:
                 more = _understood(self._callers[condition], value)
-                allowed = more is not None
                 callers &= more or ANYBODY
+                allowed = more is not None and len(callers) <= MAX_CONDITIONS
             else:
                 allowed = not self._rejects_unknown and not condition.startswith(self._namespace)
             if not allowed:
