@@ -19,7 +19,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def skip_or_fail() -> Callable[[str], NoReturn]:
     """Skip the running test for want of something outside; fail it instead where L402_TEST_ALL=1 is set."""
     return lab.skip_or_fail

@@ -1,8 +1,11 @@
-"""A shop in Flask that sells to callers."""
+"""A shop in Flask that sells to callers, and what caches would like to keep."""
 
-from flask import Flask
+from flask import Flask, Response, request
+from flask.typing import ResponseReturnValue
 
 from l402_middleware.flask import L402, l402_required
+
+GOODS = b"0123456789" * 10
 
 
 def create() -> Flask:
@@ -27,4 +30,28 @@ def create() -> Flask:
         """A pass for one certificate."""
         return "for you"
 
+    @app.get("/free-goods")
+    def free_goods() -> ResponseReturnValue:
+        """What caches may keep, if they are told so."""
+        return goods()
+
+    @app.get("/goods")
+    @l402_required(price=5)
+    def paid_goods() -> ResponseReturnValue:
+        """The same, paid for."""
+        return goods()
+
+    @app.get("/pass")
+    @l402_required(price=5, uses=None)
+    def passed() -> ResponseReturnValue:
+        """The same, with a pass."""
+        return goods()
+
     return app
+
+
+def goods() -> ResponseReturnValue:
+    """A hundred bytes with an ETag, and each parameter of the query as a header; knows conditions and ranges."""
+    response = Response(GOODS, mimetype="text/plain", headers=list(request.args.items(multi=True)))
+    response.set_etag("1")
+    return response.make_conditional(request, accept_ranges=True, complete_length=len(GOODS))

@@ -1,4 +1,6 @@
-"""A shop in Starlette that sells to callers."""
+"""A shop in Starlette that sells to callers, and what caches would like to keep."""
+
+import re
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -8,6 +10,8 @@ from starlette.routing import Route
 
 from l402_middleware import paywall_from_settings
 from l402_middleware.starlette import L402Middleware, l402_required
+
+GOODS = b"0123456789" * 10
 
 
 async def free(request: Request) -> Response:
@@ -27,7 +31,39 @@ async def by_tls(request: Request) -> Response:
     return PlainTextResponse("for you")
 
 
+async def free_goods(request: Request) -> Response:
+    """What caches may keep, if they are told so."""
+    return goods(request)
+
+
+@l402_required(price=5)
+async def paid_goods(request: Request) -> Response:
+    """The same, paid for."""
+    return goods(request)
+
+
+@l402_required(price=5, uses=None)
+async def passed(request: Request) -> Response:
+    """The same, with a pass."""
+    return goods(request)
+
+
+def goods(request: Request) -> Response:
+    """A hundred bytes with an ETag, and each parameter of the query as a header; knows conditions and ranges."""
+    response: Response = PlainTextResponse(GOODS, headers={"ETag": '"1"', "Accept-Ranges": "bytes"})
+    span = re.fullmatch("bytes=([0-9]+)-([0-9]+)", request.headers.get("range", ""))
+    if request.headers.get("if-none-match") == '"1"':
+        response = Response(status_code=304, headers={"ETag": '"1"'})
+    elif span:
+        first, last = int(span[1]), int(span[2])
+        response = PlainTextResponse(GOODS[first : last + 1], 206, {"Content-Range": f"bytes {first}-{last}/100"})
+    for name, value in request.query_params.multi_items():
+        response.headers.append(name, value)
+    return response
+
+
 def create() -> Starlette:
     """The application."""
     routes = [Route("/free", free), Route("/by-ip", by_ip), Route("/by-tls", by_tls)]
+    routes += [Route("/free-goods", free_goods), Route("/goods", paid_goods), Route("/pass", passed)]
     return Starlette(routes=routes, middleware=[Middleware(L402Middleware, paywall=paywall_from_settings())])

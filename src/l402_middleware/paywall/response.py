@@ -43,6 +43,11 @@ def undelivered() -> Response:
     )
 
 
+# What some shared caches obey before Cache-Control: nginx, those that speak Edge Architecture, Akamai. Beside these,
+# every field whose name ends in -Cache-Control is for one kind of cache (RFC 9213, section 3.1).
+_FOR_SOME_CACHES = frozenset({b"x-accel-expires", b"surrogate-control", b"edge-control"})
+
+
 def personal(headers: Headers) -> Headers:
     """The headers of a paid answer: no shared cache may keep it, nor give it to a caller with another credential."""
     others: Headers = []
@@ -50,6 +55,8 @@ def personal(headers: Headers) -> Headers:
     vary: Headers = []
     for name, value in headers:
         lower = name.lower()
+        if lower in _FOR_SOME_CACHES or lower.endswith(b"-cache-control"):
+            continue
         (cache_control if lower == b"cache-control" else vary if lower == b"vary" else others).append((name, value))
     return [*others, _private(cache_control), _by_authorization(vary)]
 
