@@ -355,6 +355,57 @@ def test_sessions_and_errors(paywall: Paywall) -> None:
     assert ran == ["aborts"] * 4
 
 
+@pytest.mark.parametrize("careless", ["public, max-age=600", "s-maxage=600"])
+def test_hooks_that_invite_caches(paywall: Paywall, careless: str) -> None:
+    """Case 90: an application that lets caches keep everything keeps them neither a 402 nor an answer given again."""
+    app = Flask(__name__)
+    L402(app, paywall)
+    app.add_url_rule("/priced", view_func=priced)
+
+    @app.after_request
+    def after(response: Response) -> Response:
+        response.headers["Cache-Control"] = careless
+        response.headers["X-Accel-Expires"] = response.headers["CDN-Cache-Control"] = "600"
+        response.headers.add("Access-Control-Allow-Origin", "*")
+        response.set_data(response.get_data() + b" ")
+        return response
+
+    client = app.test_client()
+    refused = client.get("/priced")
+    assert refused.status_code == 402
+    headers = buy(client, "GET", "/priced")
+    first, again = (client.get("/priced", headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.data == first.data
+    assert list(again.headers) == list(first.headers)
+    for answer, directive in ((refused, "no-store"), (first, "private"), (again, "private")):
+        assert answer.headers.getlist("Access-Control-Allow-Origin") == ["*"]
+        assert not {"x-accel-expires", "cdn-cache-control"} & {name.lower() for name, _ in answer.headers}
+        directives = answer.headers["Cache-Control"].split(", ")
+        assert len(answer.headers.getlist("Cache-Control")) == 1
+        assert directives[0] == directive
+        assert not {"public", "s-maxage=600"} & set(directives)
+    assert client.head("/priced", headers=headers).status_code == 402
+
+
+def test_a_hook_that_fails_on_an_answer_given_again(paywall: Paywall) -> None:
+    """An error of the application's own is that, and no paid answer with another status."""
+    app = Flask(__name__)
+    L402(app, paywall)
+    app.add_url_rule("/priced", view_func=priced)
+    client = app.test_client()
+    headers = buy(client, "GET", "/priced")
+    assert client.get("/priced", headers=headers).status_code == 200
+
+    def fail(response: Response) -> Response:
+        raise RuntimeError("a hook")
+
+    app.after_request_funcs.setdefault(None, []).append(fail)
+    answer = client.get("/priced", headers=headers)
+    assert answer.status_code == 500
+    assert b"paid" not in answer.data
+
+
 def test_preflight(paywall: Paywall) -> None:
     """Case 65: Flask's own answer to OPTIONS is free; a view that takes OPTIONS itself is priced."""
     app = Flask(__name__)

@@ -13,7 +13,7 @@ from l402_middleware.core.errors import ProviderError
 from l402_middleware.flow import Call, Flow, drive
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
-from l402_middleware.paywall.response import Response
+from l402_middleware.paywall.response import Headers, Response
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest
 
@@ -432,6 +432,39 @@ def test_replay_looks_at_the_body(shop: Shop) -> None:
     again = shop.decide(OFFER, ask("POST /thing", credential, body=b"one"))
     assert isinstance(again, Response)
     assert again.body == b"goods"
+
+
+PART, OTHER_PART = [(b"range", b"bytes=0-4")], [(b"Range", b"bytes=5-9")]
+UNCHANGED = [(b"if-none-match", b'"1"')]
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "again", "is_given"),
+    [
+        (200, [], PART, True),
+        (200, PART, [], True),
+        (200, UNCHANGED, OTHER_PART, True),
+        (206, PART, PART, True),
+        (206, PART, [(b"RANGE", b"bytes=0-4")], True),
+        (206, PART, OTHER_PART, False),
+        (206, PART, [], False),
+        (206, PART, [*PART, (b"if-range", b'"1"')], False),
+        (304, UNCHANGED, UNCHANGED, True),
+        (304, UNCHANGED, [], False),
+        (304, UNCHANGED, [(b"if-none-match", b'"2"')], False),
+    ],
+)
+def test_a_part_is_given_again_to_who_asks_for_it(status: int, asked: Headers, again: Headers, is_given: bool) -> None:
+    """Case 91: a whole answer may be given to a Range too; a part, or "not modified", only where the same is asked."""
+    shop = Shop()
+    credential = shop.buy(OFFER)
+    assert deliver(shop.decide(OFFER, ask("GET /thing", credential, headers=asked)), b"goods", status)
+    decision = shop.decide(OFFER, ask("GET /thing", credential, headers=again))
+    assert isinstance(decision, Response)
+    if is_given:
+        assert (decision.status, decision.body) == (status, b"goods")
+    else:
+        assert code(decision) == (402, "already-used")
 
 
 def test_bundle(shop: Shop) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l402_middleware.paywall.response import Headers, Response, pack, personal, unpack
+from l402_middleware.paywall.response import AnswerTo, Headers, Response, pack, personal, unpack
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,14 @@ names = st.binary(min_size=1, max_size=20)
 headers = st.lists(st.tuples(names, st.binary(max_size=50)), max_size=5)
 
 
-@given(st.integers(100, 599), headers, st.binary(max_size=200), st.none() | st.binary(min_size=32, max_size=32))
-def test_pack(status: int, headers: Headers, body: bytes, digest: bytes | None) -> None:
+answers_to = st.builds(AnswerTo, st.none() | st.binary(min_size=32, max_size=32), st.none() | st.text(max_size=64))
+
+
+@given(st.integers(100, 599), headers, st.binary(max_size=200), answers_to)
+def test_pack(status: int, headers: Headers, body: bytes, to: AnswerTo) -> None:
     """A kept answer comes back byte for byte."""
-    assert unpack(pack(Response(status, headers, body), digest)) == (Response(status, headers, body), digest)
+    packed = pack(Response(status, headers, body), to)
+    assert unpack(packed) == (Response(status, headers, body, is_again=True), to)
 
 
 TARGETED = [

@@ -8,7 +8,7 @@ from ..core.money import Msat
 from ..flow import Flow
 from .holds import Hold, Holds
 from .offer import ChargeIf
-from .response import Headers, Response, pack, personal
+from .response import AnswerTo, Headers, Response, pack, personal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ class Replay:
 STAY: Final = 60.0
 
 
+# These answer a Range or a condition, and mean nothing to a request that has another or none. A whole answer may be
+# given to any (RFC 9110, section 14.2).
+_OF_A_SELECTION: Final = frozenset({206, 304, 412, 416})
+
+
 class Delivery:
     """An admitted request and its answer.
 
@@ -44,13 +49,20 @@ class Delivery:
     """
 
     def __init__(
-        self, payment: Payment, charge_if: ChargeIf, holds: Holds, hold: Hold | None, replay: Replay | None
+        self,
+        payment: Payment,
+        charge_if: ChargeIf,
+        holds: Holds,
+        hold: Hold | None,
+        replay: Replay | None,
+        selection: str,
     ) -> None:
         self.payment = payment
         self._charge_if = charge_if
         self._holds = holds
         self._hold = hold
         self._replay = replay
+        self._selection = selection
         self._copy = bytearray() if replay else None
         self._head: tuple[int, Headers] | None = None
         self._request_body = sha256() if replay else None
@@ -118,7 +130,8 @@ class Delivery:
         packed = None
         if self._copy is not None and self._request_body is not None:
             body_digest = self._request_body.digest() if self._request_body_is_whole else self._body_digest
-            packed = pack(Response(status, headers, bytes(self._copy)), body_digest)
+            selection = self._selection if status in _OF_A_SELECTION else None
+            packed = pack(Response(status, headers, bytes(self._copy)), AnswerTo(body_digest, selection))
         return (yield from self._settle(packed))
 
     def vanish(self) -> Flow[bool]:

@@ -98,7 +98,7 @@ class Redemption:
             if len(self._known_passes) > KNOWN_PASSES:
                 self._known_passes.popitem(last=False)
             return (yield from self._admit_pass(request, offer, verified))
-        delivery = self._delivery(offer, verified, hold, held.uses_left)
+        delivery = self._delivery(request, offer, verified, hold, held.uses_left)
         if request.body is not None:
             delivery.read_before(request.body.digest)
         return delivery
@@ -106,14 +106,17 @@ class Redemption:
     def _admit_pass(self, request: RequestView, offer: Offer, verified: Verified) -> Flow[Delivery]:
         if self._tallies.add("delivered", request.endpoint_name, self._clock()):
             yield from self._tallies.flush()
-        return self._delivery(offer, verified, None, None)
+        return self._delivery(request, offer, verified, None, None)
 
-    def _delivery(self, offer: Offer, verified: Verified, hold: Hold | None, uses_left: int | None) -> Delivery:
+    def _delivery(
+        self, request: RequestView, offer: Offer, verified: Verified, hold: Hold | None, uses_left: int | None
+    ) -> Delivery:
         terms = verified.terms
         payment = Payment(verified.payment_hash.hex(), terms.amount, uses_left)
         # Of a bundle or a pass, a client that lost its answer simply asks again.
         replay = self._replay if terms.uses == 1 else None
-        return Delivery(payment, offer.charge_if, self._holds, hold, replay)
+        selection = request.selection if replay else ""
+        return Delivery(payment, offer.charge_if, self._holds, hold, replay, selection)
 
     def _claim(self, request: RequestView, verified: Verified) -> Claim:
         now = self._clock()
@@ -152,8 +155,10 @@ class Redemption:
         return received
 
     def _again(self, request: RequestView, offer: Offer, answer: bytes) -> Flow[Response]:
-        response, body_digest = unpack(answer)
-        if body_digest is not None and body_digest != (yield from body_of(request, offer)):
+        response, to = unpack(answer)
+        if to.selection not in (None, request.selection):
+            raise BadCredential("already-used")
+        if to.body_digest is not None and to.body_digest != (yield from body_of(request, offer)):
             raise BadCredential("already-used")
         return response
 

@@ -17,6 +17,11 @@ WHOLE_APPLICATION = "(default)"
 SPOOL_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 
+# RFC 9110, sections 13.1 and 14.2.
+_SELECTING = frozenset(
+    {b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"range"}
+)
+
 
 class Body:
     """A request body: hashed while it arrives, in memory up to 1 MiB and in an unnamed file beyond."""
@@ -127,6 +132,12 @@ class RequestView:
         """The values of every field line of that name, in order."""
         wanted = name.lower().encode("latin-1")
         return [value for key, value in self.headers if key.lower() == wanted]
+
+    @property
+    def selection(self) -> str:
+        """A digest of the fields that ask for a part of the answer, or for a newer one; empty where there are none."""
+        fields = sorted((name.lower(), value) for name, value in self.headers if name.lower() in _SELECTING)
+        return sha256(repr(fields).encode()).hexdigest() if fields else ""
 
     @property
     def query(self) -> dict[str, str]:

@@ -11,11 +11,12 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A status, header fields and a body."""
+    """A status, header fields and a body; `is_again` where it is an answer that was delivered before."""
 
     status: int
     headers: Headers = field(repr=False)
     body: bytes = field(repr=False)
+    is_again: bool = False
 
 
 def json_response(status: int, members: dict[str, str | int], extra: Headers | None = None) -> Response:
@@ -43,6 +44,9 @@ def undelivered() -> Response:
     )
 
 
+# What an application says of its own answers: the session that it opened is nothing for a refusal, nor is a version.
+_OF_ITS_OWN = frozenset({b"set-cookie", b"etag", b"last-modified", b"expires", b"cache-control"})
+
 # What some shared caches obey before Cache-Control: nginx, those that speak Edge Architecture, Akamai. Beside these,
 # every field whose name ends in -Cache-Control is for one kind of cache (RFC 9213, section 3.1).
 _FOR_SOME_CACHES = frozenset({b"x-accel-expires", b"surrogate-control", b"edge-control"})
@@ -55,10 +59,22 @@ def personal(headers: Headers) -> Headers:
     vary: Headers = []
     for name, value in headers:
         lower = name.lower()
-        if lower in _FOR_SOME_CACHES or lower.endswith(b"-cache-control"):
+        if _is_for_some_caches(lower):
             continue
         (cache_control if lower == b"cache-control" else vary if lower == b"vary" else others).append((name, value))
     return [*others, _private(cache_control), _by_authorization(vary)]
+
+
+def refused(headers: Headers, refusal: Response) -> Headers:
+    """The headers of a refusal that the application has worked over: no cache may keep that either."""
+    added = [
+        pair for pair in headers if pair[0].lower() not in _OF_ITS_OWN and not _is_for_some_caches(pair[0].lower())
+    ]
+    return added + [pair for pair in refusal.headers if pair[0].lower() in _OF_ITS_OWN]
+
+
+def _is_for_some_caches(name: bytes) -> bool:
+    return name in _FOR_SOME_CACHES or name.endswith(b"-cache-control")
 
 
 def _private(fields: Headers) -> tuple[bytes, bytes]:
@@ -81,16 +97,28 @@ def _by_authorization(fields: Headers) -> tuple[bytes, bytes]:
     return b"vary", vary
 
 
-def pack(response: Response, body_digest: bytes | None) -> bytes:
-    """A finished answer as a ledger keeps it, with the digest of the request body it was an answer to, if known."""
+@dataclass(frozen=True, slots=True)
+class AnswerTo:
+    """Of what a finished answer depends on in its request, that which a claim does not have.
+
+    `body_digest` is None where not known; `selection` (see `RequestView.selection`) where it makes no difference.
+    """
+
+    body_digest: bytes | None = None
+    selection: str | None = None
+
+
+def pack(response: Response, to: AnswerTo) -> bytes:
+    """A finished answer as a ledger keeps it."""
     headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in response.headers]
-    head = json.dumps([response.status, headers, body_digest.hex() if body_digest else None])
+    head = json.dumps([response.status, headers, to.body_digest.hex() if to.body_digest else None, to.selection])
     return head.encode() + b"\n" + response.body
 
 
-def unpack(packed: bytes) -> tuple[Response, bytes | None]:
+def unpack(packed: bytes) -> tuple[Response, AnswerTo]:
     """What `pack` packed."""
     head, _, body = packed.partition(b"\n")
-    status, headers, body_digest = json.loads(head)
+    status, headers, body_digest, selection = json.loads(head)
     fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    return Response(status, fields, body), bytes.fromhex(body_digest) if body_digest else None
+    to = AnswerTo(bytes.fromhex(body_digest) if body_digest else None, selection)
+    return Response(status, fields, body, is_again=True), to

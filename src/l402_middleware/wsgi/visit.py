@@ -14,7 +14,7 @@ from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer
 from ..paywall.paywall import Decision, Paywall
 from ..paywall.request import CHUNK_BYTES, Body, RequestView, check_size
-from ..paywall.response import Headers, Response, undelivered
+from ..paywall.response import Headers, Response, refused, undelivered
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -25,8 +25,6 @@ PAYMENT = "l402_middleware.payment"
 
 # What a request has to pay for: the offer, and the endpoint's name.
 Sale: TypeAlias = tuple[Offer, str]
-
-_APPLICATIONS_OWN = frozenset({"set-cookie", "etag"})
 
 log = logging.getLogger("l402_middleware")
 
@@ -199,6 +197,7 @@ class _Answer:
         self._length: int | None = None
         self._sent = 0
         self._replaced = False
+        self._again: Response | None = None
         self._pieces: Iterator[bytes] = iter(())
         self._close: Callable[[], object] = lambda: None
         self._server_write: Callable[[bytes], object] = lambda piece: None
@@ -209,18 +208,18 @@ class _Answer:
         """The application's `start_response`."""
         decision = self._visit.decision
         if isinstance(decision, Response):
-            # A session that the application opened meanwhile is nothing for a refusal that caches may see; what an
-            # answer that is given again had of its own stays.
-            kept = [(name, value) for name, value in headers if name.lower() not in _APPLICATIONS_OWN]
-            own = [pair for pair in text_headers(decision.headers) if pair[0].lower() in _APPLICATIONS_OWN]
-            return self._start_response(status, kept + own, exc_info)
+            if decision.is_again and int(status[:3]) == decision.status:
+                # It went through the application's hooks when it was made: a second time would be once too often.
+                self._again = decision
+                return self._start_response(status, text_headers(decision.headers), exc_info)
+            kept = refused(raw_headers(headers), decision)
+            return self._start_response(status, text_headers(kept), exc_info)
         if decision is None:
             return self._start_response(status, headers, exc_info)
         if self._begun:
             # PEP 3333: the server raises the application's error again, its headers being out already.
             return self._start_response(status, headers, exc_info)
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        raw = decision.start(int(status[:3]), raw)
+        raw = decision.start(int(status[:3]), raw_headers(headers))
         for name, value in raw:
             if name.lower() == b"content-length" and value.isdigit():
                 self._length = int(value)
@@ -231,7 +230,10 @@ class _Answer:
         """The iterable for the server: the application's own, where nothing was sold."""
         if not isinstance(self._visit.decision, Delivery):
             self._visit.close()
-            return pieces
+            if self._again is None:
+                return pieces
+            getattr(pieces, "close", self._close)()
+            return [b"" if self._visit.environ["REQUEST_METHOD"] == "HEAD" else self._again.body]
         self._pieces = iter(pieces)
         self._close = getattr(pieces, "close", self._close)
         return self
@@ -343,6 +345,11 @@ def split_path(environ: "WSGIEnvironment") -> tuple[str, str]:
     return mount.encode("latin-1").decode("utf-8", "surrogateescape"), path.encode("latin-1").decode(
         "utf-8", "surrogateescape"
     )
+
+
+def raw_headers(headers: list[tuple[str, str]]) -> Headers:
+    """Header fields as bytes, from the text that WSGI has."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 def text_headers(headers: Headers) -> list[tuple[str, str]]:
