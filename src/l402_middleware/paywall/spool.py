@@ -1,0 +1,90 @@
+"""Room for the bodies that are read before a handler runs: so many at a time, so many bytes together, so long each.
+
+Whoever sends them may be a stranger, so none of it grows with how many ask. Bytes are counted as they arrive, and not as
+they are announced: room that nobody fills stays free for others.
+"""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..core.errors import Refusal
+
+# What a client has to send for each second beyond those that everybody has.
+SLOWEST: Final = 16 * 1024
+
+
+@dataclass(slots=True)
+class Spool:
+    """What the bodies of one kind of request share, in one process.
+
+    `max_bodies` at a time, `max_bytes` together, though one alone may be as long as its offer allows; each has
+    `seconds`, and one more for every 16 KiB that arrived. Any number of threads and event loops may share one.
+    """
+
+    max_bodies: int
+    max_bytes: int
+    seconds: float
+    bodies: int = 0
+    bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def enter(self) -> "Place":
+        """Room for one body. Raises `Refusal` (503, `too-many-bodies`) where there is none."""
+        with self._lock:
+            if self.bodies >= self.max_bodies:
+                raise _full()
+            self.bodies += 1
+        return Place(self, time.monotonic())
+
+    def take(self, size: int, own: int) -> None:
+        """Room for `size` bytes more of a body that has `own`. Raises `Refusal` where there is none."""
+        with self._lock:
+            if self.bytes > own and self.bytes + size > self.max_bytes:
+                raise _full()
+            self.bytes += size
+
+    def leave(self, size: int) -> None:
+        """A body of `size` bytes is gone."""
+        with self._lock:
+            self.bodies -= 1
+            self.bytes -= size
+
+
+@dataclass(slots=True)
+class Place:
+    """One body's room, taken since `since` on the monotonic clock."""
+
+    spool: Spool
+    since: float
+    size: int = 0
+    is_free: bool = False
+
+    def grow(self, size: int) -> None:
+        """Take room for `size` bytes more. Raises `Refusal` (503 or 408) where there is none, or they came too late."""
+        if self.seconds_left() <= 0:
+            raise too_slow()
+        self.spool.take(size, self.size)
+        self.size += size
+
+    def seconds_left(self) -> float:
+        """How long the client has from now to send more."""
+        return self.since + self.spool.seconds + self.size / SLOWEST - time.monotonic()
+
+    def free(self) -> None:
+        """Give the room up, once."""
+        if not self.is_free:
+            self.is_free = True
+            self.spool.leave(self.size)
+
+
+def too_slow() -> Refusal:
+    """What a client is told that does not send the body which it announced."""
+    return Refusal(408, "body-too-slow", "The request's body did not arrive in time; repeat the request.")
+
+
+def _full() -> Refusal:
+    return Refusal(
+        503, "too-many-bodies", "Too many requests' bodies are being read at the moment; repeat the request.", 5
+    )
