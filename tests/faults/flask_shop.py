@@ -8,6 +8,7 @@ from l402_middleware import Paywall
 from l402_middleware.flask import L402, l402_required
 
 from .log import noted
+from .prices import MAX_BODY, by_size, peer_of
 
 
 def _answer() -> str:
@@ -28,6 +29,18 @@ def bundle() -> str:
     return _answer()
 
 
+@l402_required(price=by_size, max_body=MAX_BODY)
+def upload() -> str:
+    """What was sent, in bytes."""
+    return str(len(request.get_data()))
+
+
+@l402_required(price=peer_of)
+def peer() -> str:
+    """Not for sale."""
+    raise AssertionError
+
+
 def free() -> str:
     """Nothing to pay."""
     return "free"
@@ -37,6 +50,7 @@ def create(paywall: Paywall | None = None) -> Flask:
     """The application."""
     app = Flask(__name__)
     L402(app, paywall)
-    for view in (work, bundle, free):
+    for view in (work, bundle, peer, free):
         app.add_url_rule(f"/{view.__name__}", view_func=view)
+    app.add_url_rule("/upload", view_func=upload, methods=["POST"])
     return app

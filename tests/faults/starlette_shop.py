@@ -11,6 +11,7 @@ from l402_middleware import Paywall, paywall_from_settings
 from l402_middleware.starlette import L402Middleware, l402_required
 
 from .log import noted
+from .prices import MAX_BODY, by_size, peer_of
 
 
 async def _answer(request: Request) -> Response:
@@ -31,6 +32,18 @@ async def bundle(request: Request) -> Response:
     return await _answer(request)
 
 
+@l402_required(price=by_size, max_body=MAX_BODY)
+async def upload(request: Request) -> Response:
+    """What was sent, in bytes."""
+    return PlainTextResponse(str(len(await request.body())))
+
+
+@l402_required(price=peer_of)
+async def peer(request: Request) -> Response:
+    """Not for sale."""
+    raise AssertionError
+
+
 async def free(request: Request) -> Response:
     """Nothing to pay."""
     return PlainTextResponse("free")
@@ -39,6 +52,12 @@ async def free(request: Request) -> Response:
 def create(paywall: Paywall | None = None) -> Starlette:
     """The application."""
     return Starlette(
-        routes=[Route("/work", work), Route("/bundle", bundle), Route("/free", free)],
+        routes=[
+            Route("/work", work),
+            Route("/bundle", bundle),
+            Route("/free", free),
+            Route("/upload", upload, methods=["POST"]),
+            Route("/peer", peer),
+        ],
         middleware=[Middleware(L402Middleware, paywall=paywall or paywall_from_settings())],
     )

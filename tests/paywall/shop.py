@@ -31,18 +31,18 @@ class GivenBody(Step[Body]):
     """A body that lies ready; `reads` counts how often it was asked for."""
 
     content: bytes
-    limit: int = 0
+    body: Body | None = None
     reads: int = 0
 
     def block(self) -> Body:
+        assert self.body is not None
         self.reads += 1
-        body = Body(self.limit)
         try:
-            body.write(self.content)
+            self.body.write(self.content)
         except Refusal:
-            body.close()
+            self.body.close()
             raise
-        return body
+        return self.body
 
     async def wait(self) -> Body:
         return self.block()
@@ -63,8 +63,8 @@ def ask(
     """A request to `endpoint` with these Authorization field values."""
     content = GivenBody(body)
 
-    def read_body(limit: int) -> Step[Body]:
-        content.limit = limit
+    def read_body(body: Body) -> Step[Body]:
+        content.body = body
         return content
 
     return RequestView(

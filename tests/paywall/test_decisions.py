@@ -13,6 +13,7 @@ from l402_middleware.core.errors import ProviderError
 from l402_middleware.flow import Call, Flow, drive
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
+from l402_middleware.paywall.request import Body
 from l402_middleware.paywall.response import Headers, Response
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest
@@ -71,7 +72,7 @@ def test_nothing_is_stored_for_a_challenge(shop: Shop, monkeypatch: pytest.Monke
 def test_a_fixed_price_leaves_the_body_alone(shop: Shop) -> None:
     """Case 24: at a fixed price neither the challenge nor the admission reads the body."""
 
-    def read_body(limit: int) -> GivenBody:
+    def read_body(body: Body) -> GivenBody:
         pytest.fail("the body was read")
 
     request = ask("POST /thing", body=b"?")

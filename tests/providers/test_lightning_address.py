@@ -21,6 +21,7 @@ from l402_middleware.core.invoice import decode
 from l402_middleware.core.money import Msat, msats, sats
 from l402_middleware.flow import Flow, adrive, drive
 from l402_middleware.paywall.invoicing import Invoicing
+from l402_middleware.paywall.request import Body
 from l402_middleware.providers import InvoiceRequest, LightningAddress, Provider, VerifiableLightningAddress
 from l402_middleware.providers.guard import GuardedTransport, Resolve, is_public
 from l402_middleware.providers.transport import Send, Transport
@@ -682,7 +683,7 @@ def test_a_whole_sale(service: WalletService) -> None:
     """A paywall quotes the service's invoice, over the price rounded up to whole sats."""
     paywall = Paywall(at(service), "memory:")
 
-    def no_body(limit: int) -> Any:
+    def no_body(body: Body) -> Any:
         raise AssertionError("a fixed price needs no body")
 
     view = RequestView("GET", "GET /report", "/report", b"", [], "127.0.0.1", no_body)

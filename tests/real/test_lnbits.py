@@ -24,6 +24,7 @@ from l402_middleware.core.invoice import Invoice, decode
 from l402_middleware.flow import Flow, adrive, drive
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.invoicing import Invoicing
+from l402_middleware.paywall.request import Body
 from l402_middleware.paywall.response import Response
 from l402_middleware.providers import InvoiceRequest, LNbits
 from l402_middleware.rates import LNbitsRate
@@ -72,8 +73,8 @@ def ledger(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/l402.db"
 
 
-def _no_body(limit: int) -> Any:
-    raise AssertionError(f"a fixed price asked for the request's body (up to {limit} bytes)")
+def _no_body(body: Body) -> Any:
+    raise AssertionError("a fixed price asked for the request's body")
 
 
 def view(authorization: str | None = None) -> RequestView:

@@ -12,8 +12,9 @@ from ..paywall.callers import from_pem
 from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer
 from ..paywall.paywall import Decision, Paywall
-from ..paywall.request import Body, RequestView, check_size
+from ..paywall.request import Body, RequestView
 from ..paywall.response import Headers, Response, undelivered
+from ..paywall.spool import too_slow
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -53,6 +54,7 @@ class Visit:
     _body: Body | None = None
     _body_again: Iterator[Message] | None = None
     _body_is_taken = False
+    _body_is_cut_off = False
 
     def __init__(
         self,
@@ -95,6 +97,9 @@ class Visit:
                 self._decision = await adrive(self.paywall.admit(self._view(endpoint), offer))
                 if isinstance(self._decision, Delivery):
                     self.scope["state"]["l402"] = self._decision.payment
+                elif self._body_is_cut_off and self.scope["http_version"].startswith("1"):
+                    # Otherwise the server takes the rest of the body, for as long as the client likes to send.
+                    self._decision.headers.append((b"connection", b"close"))
             finally:
                 self._deciding = False
                 if self._decided is not None:
@@ -185,7 +190,7 @@ class Visit:
             query_string=scope["query_string"],
             headers=scope["headers"],
             peer=client[0] if client else None,
-            read_body=lambda limit: _ReadBody(self, limit),
+            read_body=lambda body: _ReadBody(self, body),
             read_certificate=self._certificate,
             scheme=scope.get("scheme", "http"),
         )
@@ -269,39 +274,44 @@ class Visit:
             except LedgerError as error:
                 log.error("the answer to a client that left could not be settled: %s", error)
 
-    async def spool(self, limit: int) -> Body:
-        """Read the whole body, and keep it for the application."""
+    async def spool(self, body: Body) -> Body:
+        """Read the whole body into `body`, and keep it for the application."""
+        self._body = body
+        self._body_is_cut_off = True
         if self._body_is_taken:
             raise ConfigurationError(
                 "the request's body, which this sale is bound to, was read before the paywall could: "
                 "put L402Middleware last in the list of middleware (FastAPI: add it first)"
             )
-        body = self._body = Body(limit)
         for name, value in self.scope["headers"]:
             if name.lower() == b"content-length" and value.isdigit():
-                check_size(int(value), limit)
+                body.expect(int(value))
         more = True
         while more:
-            message = await self._receive()
+            with anyio.move_on_after(body.seconds_left()) as in_time:
+                message = await self._receive()
+            if in_time.cancelled_caught:
+                raise too_slow()
             if message["type"] == "http.disconnect":
                 self._note_gone()
                 raise Refusal(400, "incomplete-body", "The connection ended before the request's body did.")
             body.write(message.get("body", b""))
             more = message.get("more_body", False)
         self._body_again = _messages(body)
+        self._body_is_cut_off = False
         return body
 
 
 class _ReadBody(Step[Body]):
-    def __init__(self, visit: Visit, limit: int) -> None:
+    def __init__(self, visit: Visit, body: Body) -> None:
         self._visit = visit
-        self._limit = limit
+        self._body = body
 
     def block(self) -> Body:
         raise RuntimeError("the body of an ASGI request can only be awaited")
 
     async def wait(self) -> Body:
-        return await self._visit.spool(self._limit)
+        return await self._visit.spool(self._body)
 
 
 def _length(method: str, status: int, headers: Headers) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal, TypeAlias
 
+from ..complaints import Complaints
 from ..core.binding import endpoint_digest
 from ..core.caveats import Caveats, Terms, UnknownCaveats
 from ..core.challenge import Challenge, problem
@@ -32,14 +33,13 @@ from .presented import Presented
 from .redemption import Redemption, whole_digest
 from .request import RequestView
 from .response import Response, json_response, problem_response
+from .spool import Spool
 from .tallies import Tallies
 
 Decision: TypeAlias = Delivery | Response
 
 # The largest number that a setting may have: ten years in seconds, or a third of a gigabyte.
 MAX_SETTING = 10 * 365 * 24 * 3600
-
-log = logging.getLogger("l402_middleware")
 
 
 class Paywall:
@@ -71,6 +71,9 @@ class Paywall:
       "Client-Cert", or any with percent-encoded PEM; none by default.
     - `challenge_limit`: how many unpaid challenges one peer may have, such as "60/minute"; a credential that is good is
       never counted. With `limit_storage`, a URL such as "redis://host:6379/1", processes and machines count together.
+    - `spool_bodies`, `spool_bytes`: how many bodies of unpaid requests are kept at a time, and how many bytes of them,
+      where a price needs the body; those of paid requests have as much room of their own.
+    - `body_seconds`: how long such a body may take, beside a second for every 16 KiB of it.
 
     Raises `ConfigurationError` for a setting that can not work. One paywall serves any number of threads, event
     loops and forked workers.
@@ -99,6 +102,9 @@ class Paywall:
         certificate_header: str | None = None,
         challenge_limit: str | None = None,
         limit_storage: str | None = None,
+        spool_bodies: int = 1000,
+        spool_bytes: int = 256 * 1024 * 1024,
+        body_seconds: float = 20,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._invoicing = Invoicing(
@@ -123,8 +129,11 @@ class Paywall:
             ("replay_for", replay_for, 0),
             ("replay_max_bytes", replay_max_bytes, 0),
             ("lease", lease, 1),
+            ("spool_bodies", spool_bodies, 1),
+            ("spool_bytes", spool_bytes, 1),
+            ("body_seconds", body_seconds, 1),
         ):
-            kind = int | float if name in ("replay_for", "lease") else int
+            kind = int | float if name in ("replay_for", "lease", "body_seconds") else int
             if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= MAX_SETTING:
                 raise ConfigurationError(f"{name} must be a number from {least} to {MAX_SETTING}, not {value!r}")
         Caveats(service, unknown_caveats)
@@ -143,6 +152,8 @@ class Paywall:
         self._rates = Rates(clock=clock) if rates is None else rates
         self._clock = clock
         self._tallies = Tallies(self.ledger)
+        self._spool = Spool(spool_bodies, spool_bytes, body_seconds)
+        self._complaints = Complaints()
         self._redemption = Redemption(
             self.ledger,
             self._invoicing,
@@ -150,6 +161,7 @@ class Paywall:
             replay=Replay(replay_for, replay_max_bytes) if replay_for else None,
             lease=lease,
             verify_settlement=verify_settlement,
+            spool=Spool(spool_bodies, spool_bytes, body_seconds),
             clock=clock,
         )
         self._credentials: Presented | None = None
@@ -178,13 +190,13 @@ class Paywall:
         except Refusal as refusal:
             return problem_response(refusal.status, refusal.code, refusal.title, retry_after=refusal.retry_after)
         except ProviderError as error:
-            log.error("no invoice, so 503 for %s: %s", request.endpoint_name, error)
+            self._complaints.log(logging.ERROR, "no invoice, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable("invoice-unavailable", "No invoice can be made at the moment; nothing was charged.")
         except RateError as error:
-            log.error("no rate, so 503 for %s: %s", request.endpoint_name, error)
+            self._complaints.log(logging.ERROR, "no rate, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable("rate-unavailable", "The price can not be said in sats at the moment; try again.")
         except LedgerError as error:
-            log.error("no ledger, so 503 for %s: %s", request.endpoint_name, error)
+            self._complaints.log(logging.ERROR, "no ledger, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable(
                 "ledger-unavailable", "Payments can not be looked up at the moment; yours stays good, try again."
             )
@@ -227,7 +239,7 @@ class Paywall:
                     "This price is for one exact request, and a multipart body differs each time it is sent; "
                     "send the content itself, or JSON.",
                 )
-            digest = yield from whole_digest(request, offer)
+            digest = yield from whole_digest(request, offer, self._spool)
         price = offer.price
         if callable(price):
             price = as_amount((yield from do(Call(price, request))))

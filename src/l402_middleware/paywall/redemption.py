@@ -16,8 +16,9 @@ from .denylist import Denylist
 from .holds import Hold, Holds
 from .invoicing import Invoicing
 from .offer import Offer
-from .request import RequestView
+from .request import Body, RequestView
 from .response import Response, problem_response, unpack
+from .spool import Spool
 from .tallies import Tallies
 
 # How long after its credential's end a payment is remembered, in seconds: clocks are moved back by hours, not days.
@@ -41,6 +42,7 @@ class Redemption:
         replay: Replay | None,
         lease: float,
         verify_settlement: bool,
+        spool: Spool,
         clock: Callable[[], float],
     ) -> None:
         self._ledger = ledger
@@ -49,6 +51,7 @@ class Redemption:
         self._replay = replay
         self._lease = lease
         self._verify_settlement = verify_settlement
+        self._spool = spool
         self._clock = clock
         self._holds = Holds(ledger, lease, clock)
         self._denylist = Denylist(ledger)
@@ -66,7 +69,7 @@ class Redemption:
         # At each request, also for a credential that is remembered: anybody can show it from anywhere.
         if terms.callers and not came_from(request, terms.callers):
             raise BadCredential("wrong-caller")
-        if terms.request is not None and terms.request != (yield from whole_digest(request, offer)):
+        if terms.request is not None and terms.request != (yield from whole_digest(request, offer, self._spool)):
             raise BadCredential("wrong-request")
         if terms.uses is None and (yield from self._is_known_pass(verified)):
             return (yield from self._admit_pass(request, offer, verified))
@@ -158,7 +161,7 @@ class Redemption:
         response, to = unpack(answer)
         if to.selection not in (None, request.selection):
             raise BadCredential("already-used")
-        if to.body_digest is not None and to.body_digest != (yield from body_of(request, offer)):
+        if to.body_digest is not None and to.body_digest != (yield from body_of(request, offer, self._spool)):
             raise BadCredential("already-used")
         return response
 
@@ -167,16 +170,16 @@ def _come_again(code: str, title: str) -> Response:
     return problem_response(409, code, title, retry_after=1)
 
 
-def body_of(request: RequestView, offer: Offer) -> Flow[bytes]:
+def body_of(request: RequestView, offer: Offer, spool: Spool) -> Flow[bytes]:
     """The digest of the request's body, which is read if it was not yet. Raises `Refusal` where that can not be."""
     if request.body is None:
-        request.body = yield from do(request.read_body(offer.max_body))
+        request.body = yield from do(request.read_body(Body(offer.max_body, spool)))
     return request.body.digest
 
 
-def whole_digest(request: RequestView, offer: Offer) -> Flow[str]:
+def whole_digest(request: RequestView, offer: Offer, spool: Spool) -> Flow[str]:
     """The digest of the whole request, as a credential is bound to it."""
-    return digest_of(request, (yield from body_of(request, offer)))
+    return digest_of(request, (yield from body_of(request, offer, spool)))
 
 
 def digest_of(request: RequestView, body_digest: bytes) -> str:

@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import inf
 from tempfile import SpooledTemporaryFile
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from ..core.errors import Refusal
 from ..flow import Step
+from .spool import Spool
 
 # How everything that no decorator priced is counted: under its paths, which strangers choose, it would have no end.
 WHOLE_APPLICATION = "(default)"
@@ -24,20 +26,35 @@ _SELECTING = frozenset(
 
 
 class Body:
-    """A request body: hashed while it arrives, in memory up to 1 MiB and in an unnamed file beyond."""
+    """A request body: hashed while it arrives, in memory up to 1 MiB and in an unnamed file beyond.
 
-    def __init__(self, limit: int) -> None:
+    It takes its room in `spool`, if there is one, until it is closed. Raises `Refusal` where there is none.
+    """
+
+    def __init__(self, limit: int, spool: Spool | None = None) -> None:
         self._limit = limit
+        self._place = None if spool is None else spool.enter()
         self._file = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by close()
         self._sha256 = sha256()
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Take the next piece. Raises `Refusal` (413) where the body gets longer than the limit."""
+        """Take the next piece. Raises `Refusal`: 413 for a body that is too long, 408 or 503 where it has no room."""
+        self.expect(self.size + len(chunk))
+        if self._place is not None:
+            self._place.grow(len(chunk))
         self.size += len(chunk)
-        check_size(self.size, self._limit)
         self._sha256.update(chunk)
         self._file.write(chunk)
+
+    def expect(self, size: int) -> None:
+        """Raise `Refusal` (413) where the body is going to be longer than the limit."""
+        if size > self._limit:
+            raise Refusal(413, "body-too-large", f"The request's body is larger than {self._limit} bytes.")
+
+    def seconds_left(self) -> float:
+        """How long the client has from now to send more."""
+        return inf if self._place is None else self._place.seconds_left()
 
     @property
     def digest(self) -> bytes:
@@ -68,20 +85,16 @@ class Body:
         return self._file
 
     def close(self) -> None:
-        """Give up the memory or the file."""
+        """Give up the memory or the file, and the room."""
         self._file.close()
-
-
-def check_size(size: int, limit: int) -> None:
-    """Raise `Refusal` (413) for a body of more than `limit` bytes."""
-    if size > limit:
-        raise Refusal(413, "body-too-large", f"The request's body is larger than {limit} bytes.")
+        if self._place is not None:
+            self._place.free()
 
 
 class ReadBody(Protocol):
-    """Gives the step that reads a body of at most `limit` bytes, and keeps it for the handler."""
+    """Gives the step that reads the whole body into `body`, which is empty, and keeps it for the handler."""
 
-    def __call__(self, limit: int) -> Step[Body]: ...
+    def __call__(self, body: Body) -> Step[Body]: ...
 
 
 class ReadCertificate(Protocol):

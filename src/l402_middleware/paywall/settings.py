@@ -38,6 +38,9 @@ _SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("L402_CERTIFICATE_HEADER", "certificate_header", str),
     ("L402_CHALLENGE_LIMIT", "challenge_limit", str),
     ("L402_LIMIT_STORAGE", "limit_storage", str),
+    ("L402_SPOOL_BODIES", "spool_bodies", int),
+    ("L402_SPOOL_BYTES", "spool_bytes", int),
+    ("L402_BODY_SECONDS", "body_seconds", float),
 )
 
 NAMES = frozenset({"L402_PROVIDER", "L402_SECRET_KEYS", "L402_SECRET_KEYS_FILE", *(name for name, _, _ in _SETTINGS)})

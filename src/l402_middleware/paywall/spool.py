@@ -1,6 +1,6 @@
 """Room for the bodies that are read before a handler runs: so many at a time, so many bytes together, so long each.
 
-Whoever sends them may be a stranger, so none of it grows with how many ask. Bytes are counted as they arrive, and not as
+Whoever sends them may be a stranger, so none of it grows with how many ask. Bytes are counted as they arrive, not as
 they are announced: room that nobody fills stays free for others.
 """
 

@@ -7,14 +7,15 @@ from http import HTTPStatus
 from ssl import SSLSocket
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..core.errors import ConfigurationError, LedgerError, Refusal
+from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Step, drive
 from ..paywall.callers import from_pem
 from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer
 from ..paywall.paywall import Decision, Paywall
-from ..paywall.request import CHUNK_BYTES, Body, RequestView, check_size
+from ..paywall.request import Body, RequestView
 from ..paywall.response import Headers, Response, refused, undelivered
+from .input import content_length, read_whole
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -93,7 +94,7 @@ class Visit:
             query_string=environ.get("QUERY_STRING", "").encode("latin-1"),
             headers=list(headers_of(environ)),
             peer=environ.get("REMOTE_ADDR"),
-            read_body=lambda limit: _ReadBody(self, limit),
+            read_body=lambda body: _ReadBody(self, body),
             read_certificate=self._certificate,
             scheme=environ["wsgi.url_scheme"],
         )
@@ -109,41 +110,22 @@ class Visit:
             return None
         return connection.getpeercert(binary_form=True)
 
-    def spool(self, limit: int) -> Body:
-        """Read the whole body, and keep it for the application."""
-        environ = self.environ
-        stream = environ["wsgi.input"]
-        length = _content_length(environ)
-        body = self._body = Body(limit)
-        if length is not None:
-            check_size(length, limit)
-            while body.size < length:
-                chunk = stream.read(min(CHUNK_BYTES, length - body.size))
-                if not chunk:
-                    raise Refusal(
-                        400,
-                        "incomplete-body",
-                        "The request's body ended early, or the application read it before the paywall could.",
-                    )
-                body.write(chunk)
-        elif environ.get("wsgi.input_terminated"):
-            while chunk := stream.read(CHUNK_BYTES):
-                body.write(chunk)
-        elif "HTTP_TRANSFER_ENCODING" in environ:
-            # Where this server's input ends can not be seen: reading on could wait for ever.
-            raise Refusal(411, "length-required", "This price is for one exact request: send a Content-Length.")
-        environ["wsgi.input"] = body.rewind()
-        environ["CONTENT_LENGTH"] = str(body.size)
+    def spool(self, body: Body) -> Body:
+        """Read the whole body into `body`, and keep it for the application."""
+        self._body = body
+        read_whole(self.environ, body)
+        self.environ["wsgi.input"] = body.rewind()
+        self.environ["CONTENT_LENGTH"] = str(body.size)
         return body
 
 
 class _ReadBody(Step[Body]):
-    def __init__(self, visit: Visit, limit: int) -> None:
+    def __init__(self, visit: Visit, body: Body) -> None:
         self._visit = visit
-        self._limit = limit
+        self._body = body
 
     def block(self) -> Body:
-        return self._visit.spool(self._limit)
+        return self._visit.spool(self._body)
 
     async def wait(self) -> Body:
         raise RuntimeError("the body of a WSGI request can not be awaited")
@@ -156,7 +138,7 @@ class _WatchedInput:
         self._visit = visit
         self._stream = visit.environ["wsgi.input"]
         self._delivery = delivery
-        self._left = _content_length(visit.environ)
+        self._left = content_length(visit.environ)
 
     def read(self, size: int | None = -1) -> bytes:
         size = -1 if size is None else size
@@ -355,12 +337,6 @@ def raw_headers(headers: list[tuple[str, str]]) -> Headers:
 def text_headers(headers: Headers) -> list[tuple[str, str]]:
     """Header fields as WSGI has them: text in which every character is a byte."""
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-
-
-def _content_length(environ: "WSGIEnvironment") -> int | None:
-    # A server may pass on what is no number, or one that int() refuses; 18 digits are an exabyte.
-    length = environ.get("CONTENT_LENGTH") or ""
-    return int(length) if length.isascii() and length.isdigit() and len(length) <= 18 else None
 
 
 def headers_of(environ: "WSGIEnvironment") -> Iterator[tuple[bytes, bytes]]:

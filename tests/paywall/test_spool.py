@@ -1,0 +1,141 @@
+"""The room for bodies that are read before a handler runs, and the log lines that strangers can cause."""
+
+import logging
+import time
+
+import pytest
+
+from l402_middleware import Offer, Refusal
+from l402_middleware.complaints import LINES, Complaints
+from l402_middleware.core.errors import ProviderError
+from l402_middleware.paywall.request import Body
+from l402_middleware.paywall.spool import Spool
+
+from .shop import Clock, GivenBody, Shop, ask, code, deliver, field_of
+
+BOUND = Offer(10, bind="request", max_body=1000)
+FULL = (503, "too-many-bodies")
+
+
+def test_bodies_at_a_time() -> None:
+    """There is room for so many bodies, and it is free again, once, when one is closed."""
+    spool = Spool(2, 1000, 20)
+    one, other = Body(10, spool), Body(10, spool)
+    with pytest.raises(Refusal, match="Too many") as refusal:
+        Body(10, spool)
+    assert (refusal.value.status, refusal.value.code, refusal.value.retry_after) == (*FULL, 5)
+    one.write(b"1234")
+    one.close()
+    one.close()
+    assert (spool.bodies, spool.bytes) == (1, 0)
+    Body(10, spool).close()
+    other.close()
+    assert (spool.bodies, spool.bytes) == (0, 0)
+
+
+def test_bytes_together() -> None:
+    """All bodies together have so many bytes, one alone as many as its own limit allows, and a refusal takes none."""
+    spool = Spool(10, 1000, 20)
+    one, other = Body(3000, spool), Body(3000, spool)
+    one.write(bytes(900))
+    with pytest.raises(Refusal, match="Too many"):
+        other.write(bytes(101))
+    other.write(bytes(100))
+    assert spool.bytes == 1000
+    other.close()
+    one.write(bytes(2000))
+    with pytest.raises(Refusal, match="larger than 3000"):
+        one.write(bytes(101))
+    assert (spool.bytes, one.size) == (2900, 2900)
+    one.close()
+    assert spool.bytes == 0
+
+
+def test_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body has its seconds, and one more for each 16 KiB that has arrived."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    body = Body(10**6, Spool(1, 10**6, 20))
+    now[0] += 15
+    assert body.seconds_left() == 5
+    body.write(bytes(160 * 1024))
+    assert body.seconds_left() == 15
+    now[0] += 15
+    with pytest.raises(Refusal, match="did not arrive in time") as refusal:
+        body.write(b"x")
+    assert (refusal.value.status, refusal.value.code) == (408, "body-too-slow")
+    body.close()
+
+
+def test_a_paid_request_has_room_of_its_own() -> None:
+    """Strangers who fill the room for bodies do not keep out those who have paid."""
+    shop = Shop({"spool_bodies": 1})
+    credential = shop.buy(BOUND, ask("POST /thing", body=b"paid"))
+    hog = Body(1000, shop.paywall._spool)
+    refused = shop.decide(BOUND, ask("POST /thing", body=b"unpaid"))
+    assert code(refused) == FULL
+    assert field_of(refused, b"retry-after") == [b"5"]
+    assert deliver(shop.decide(BOUND, ask("POST /thing", credential, body=b"paid")))
+    hog.close()
+    assert code(shop.decide(BOUND, ask("POST /thing", body=b"unpaid"))) == (402, "payment-required")
+
+
+def test_room_is_given_back_whatever_happens() -> None:
+    """A body that is refused half-way, or whose price can not be computed, leaves no trace in the count."""
+    shop = Shop({"spool_bodies": 2})
+
+    def price(request: object) -> int:
+        raise Refusal(404, "nothing", "Nothing.")
+
+    for _ in range(5):
+        assert code(shop.decide(Offer(price), ask("POST /thing", body=b"1"))) == (404, "nothing")
+        assert code(shop.decide(BOUND, ask("POST /thing", body=bytes(1001)))) == (413, "body-too-large")
+    assert (shop.paywall._spool.bodies, shop.paywall._spool.bytes) == (0, 0)
+    assert GivenBody(b"").body is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"spool_bodies": 0}, {"spool_bytes": 0}, {"spool_bytes": 1.5}, {"body_seconds": 0}, {"body_seconds": "1"}],
+)
+def test_settings_that_can_not_work(options: dict[str, object]) -> None:
+    """No room at all, or no time, is refused at start-up."""
+    with pytest.raises(Exception, match="must be a number from 1"):
+        Shop(options)
+
+
+# --- the log
+
+
+def test_of_a_kind_ten_lines_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """A flood leaves ten lines a minute of each kind, and says how many were left out when the next one comes."""
+    clock = Clock()
+    complaints = Complaints(clock)
+    for number in range(1000):
+        complaints.log(logging.WARNING, "flood %s", number)
+    complaints.log(logging.ERROR, "another")
+    assert [record.getMessage() for record in caplog.records] == [
+        *(f"flood {number}" for number in range(LINES)),
+        "another",
+    ]
+    caplog.clear()
+    clock.now += 60
+    complaints.log(logging.WARNING, "flood %s", "again")
+    complaints.log(logging.ERROR, "another")
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["990 lines like the next one were left out", "flood again", "another"]
+
+
+def test_a_flood_at_a_dead_node(caplog: pytest.LogCaptureFixture) -> None:
+    """Unpaid requests while no invoice can be made do not fill the disk."""
+    shop = Shop()
+
+    def fail(request: object) -> object:
+        raise ProviderError("rejected", "no")
+
+    shop.node.create_invoice = fail  # type: ignore[assignment, method-assign]
+    started = time.monotonic()
+    for _ in range(500):
+        assert code(shop.decide(Offer(10), ask())) == (503, "invoice-unavailable")
+    assert len(caplog.records) <= LINES * (1 + (time.monotonic() - started) // 60)
+    assert "no invoice, so 503 for GET /thing: no" in caplog.records[0].getMessage()
