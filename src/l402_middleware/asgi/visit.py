@@ -97,7 +97,7 @@ class Visit:
                 self._decision = await adrive(self.paywall.admit(self._view(endpoint), offer))
                 if isinstance(self._decision, Delivery):
                     self.scope["state"]["l402"] = self._decision.payment
-                elif self._body_is_cut_off and self.scope["http_version"].startswith("1"):
+                elif self._body_is_cut_off and self.scope.get("http_version", "1.1").startswith("1"):
                     # Otherwise the server takes the rest of the body, for as long as the client likes to send.
                     self._decision.headers.append((b"connection", b"close"))
             finally:

@@ -61,10 +61,10 @@ class Handshake(Visit):
         else:
             await self._send({"type": "websocket.close", "code": CLOSE_CODE, "reason": str(response.status)})
 
-    async def spool(self, limit: int) -> Body:
+    async def spool(self, body: Body) -> Body:
         """A handshake has no body."""
-        self._body = Body(limit)
-        return self._body
+        self._body = body
+        return body
 
 
 def _status(message: Message) -> int | None:
