@@ -45,6 +45,7 @@ class Ledger(MemoryLedger):
         super().__init__()
         self.claims: list[Claim] = []
         self.writes = 0
+        self.asked = 0
         self.away = False
 
     def hold(self, claim: Claim) -> Step[Outcome]:
@@ -52,6 +53,7 @@ class Ledger(MemoryLedger):
         return Failing() if self.away else super().hold(claim)
 
     def revoked(self) -> Step[frozenset[bytes]]:
+        self.asked += 1
         return Failing() if self.away else super().revoked()
 
     def count(self, totals: Sequence[Total]) -> Step[None]:
@@ -160,6 +162,32 @@ def test_a_pass_goes_on_for_a_minute_without_the_ledger_and_not_longer() -> None
     ledger.away = False
     shop.clock.now += 5
     assert isinstance(shop.decide(PASS, ask("GET /thing", credential)), Delivery)
+
+
+def test_passes_that_come_together_wait_for_the_denylist() -> None:
+    """Whoever comes while the first denylist, or the first in a minute, is still being read is served all the same."""
+    shop = Shop()
+    credential = shop.buy(PASS)
+    for _ in range(2):
+        early = shop.paywall.admit(ask("GET /thing", credential), PASS)
+        step = next(early)
+        assert isinstance(shop.decide(PASS, ask("GET /thing", credential)), Delivery)
+        with pytest.raises(StopIteration) as end:
+            while True:
+                step = early.send(step.block())
+        assert isinstance(end.value.value, Delivery)
+        shop.clock.now += 60
+
+
+def test_a_denylist_that_can_not_be_read_is_asked_for_every_five_seconds() -> None:
+    """While the ledger fails, a pass is refused without asking it again each time."""
+    ledger = Ledger()
+    shop = Shop({"ledger": ledger})
+    credential = shop.buy(PASS)
+    ledger.away = True
+    for _ in range(3):
+        assert code(shop.decide(PASS, ask("GET /thing", credential))) == (503, "ledger-unavailable")
+    assert ledger.asked == 1
 
 
 # --- revocation
