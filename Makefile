@@ -18,8 +18,11 @@ lint: .venv/lint
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: .venv/test
-	$(BIN)/python -m bench
+# Parts of the bench: make bench PARTS="verification wire".
+PARTS ?=
+
+bench: .venv/test .venv-peers/installed
+	$(BIN)/python -m bench $(PARTS)
 
 # How many workers to kill.
 KILLS ?= 200
@@ -42,6 +45,13 @@ docs: .venv/docs
 	$(PYTHON) -m venv .venv
 	$(PIP) install --upgrade 'pip>=25.1'
 
+# What we are compared with brings dependencies of its own, and stays away from ours.
+.venv-peers/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	.venv-peers/bin/python -m pip install --quiet --editable '.[fastapi,flask,dev]' --group peers
+	touch $@
+
 .venv/demo: EXTRAS = starlette,dev
 .venv/test .venv/lint .venv/docs: EXTRAS = starlette,fastapi,flask,lnurl,nwc,limits,redis,postgres,dev,testing
 .venv/fuzz: EXTRAS = dev
@@ -50,4 +60,4 @@ docs: .venv/docs
 	touch $@
 
 clean:
-	rm -rf .venv .lab .demo .fuzz docs/_build
+	rm -rf .venv .venv-peers .lab .demo .fuzz docs/_build

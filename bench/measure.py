@@ -7,20 +7,31 @@ when they run right after each other.
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 PAIRS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A ratio and the bar it has to stay under; `bar` is None for a figure that is only reported."""
+    """A ratio and the bar it has to stay under; `bar` is None for a figure that is only reported.
+
+    `value` and `against`, the two sides of the ratio, are in `unit`; `note` says what a reader must know beside them.
+    """
 
     name: str
     ratio: float
     bar: float | None
-    seconds: float
+    value: float
     against: float
+    unit: str = "us"
+    note: str = ""
 
     @property
     def holds(self) -> bool | None:
@@ -50,19 +61,42 @@ def compare(
     floor: Callable[[], object],
     bar: float | None,
     pairs: int = PAIRS,
+    note: str = "",
 ) -> Result:
     """The median ratio of `subject` to `floor` over interleaved pairs, with the median time of each."""
     subject_calls, floor_calls = calls_that_take(subject), calls_that_take(floor)
     times = [(seconds_per_call(subject, subject_calls), seconds_per_call(floor, floor_calls)) for _ in range(pairs)]
-    return from_times(name, times, bar)
+    return from_times(name, times, bar, note)
 
 
-def from_times(name: str, times: list[tuple[float, float]], bar: float | None) -> Result:
+def from_times(name: str, times: list[tuple[float, float]], bar: float | None, note: str = "") -> Result:
     """The result of pairs that were timed elsewhere: (subject, floor), in seconds."""
     return Result(
         name,
         statistics.median(subject / floor for subject, floor in times),
         bar,
-        statistics.median(subject for subject, _ in times),
-        statistics.median(floor for _, floor in times),
+        statistics.median(subject for subject, _ in times) * 1e6,
+        statistics.median(floor for _, floor in times) * 1e6,
+        note=note,
     )
+
+
+def in_own_process(function: Callable[..., T], *args: Any) -> T:
+    """What `function` returns in a fresh process, where no earlier part has left its memory or its peak behind."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(function, *args).result()
+
+
+def resident() -> int:
+    """The bytes of memory that this process holds now."""
+    return _status("VmRSS")
+
+
+def peak() -> int:
+    """The most bytes of memory that this process ever held; unlike getrusage's, not its parent's before it."""
+    return _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1]) * 1024

@@ -1,27 +1,33 @@
-"""Whole requests in process, through the raw ASGI interface: what the middleware adds to bare Starlette."""
+"""Whole requests in process, straight into the application: what charging adds to the bare framework."""
 
 import asyncio
-import json
-import os
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from l402_middleware import Paywall
-from l402_middleware.asgi.visit import ASGIApp, Message, Receive, Scope, Send
-from l402_middleware.ledgers import MemoryLedger
+from l402_middleware.asgi.visit import ASGIApp, Receive, Scope, Send
 from l402_middleware.providers import DevNode
-from l402_middleware.starlette import L402Middleware, l402_required
 
+from .apps import flask_app, starlette_app
+from .databases import Ledgers, versions
+from .in_process import asgi, wsgi
 from .measure import PAIRS, Result, from_times
+from .sales import BOUND, BUNDLE, FREE, KEY, PASS, SINGLE, UNPAID, Call, Load
 
-CALLS = 1500
+CALLS = 2000
+AT_ONCE = 32
+"""How many requests run at the same time where they wait for a ledger."""
+
+BARS = {"Starlette, reusable credential (pass)": 2.5}
 
 
 class Empty:
@@ -34,94 +40,78 @@ class Empty:
         await self._app(scope, receive, send)
 
 
-async def plain(request: Request) -> PlainTextResponse:
-    """The handler: it does nothing."""
-    return PlainTextResponse("goods")
-
-
 async def dispatch(request: Request, call_next: Callable[[Request], Awaitable[Any]]) -> Any:
     """An empty `BaseHTTPMiddleware`, for comparison."""
     return await call_next(request)
 
 
+__all__ = ["results", "versions"]
+
+
 def results() -> Iterator[Result]:
-    """A pass, a route that is not priced, and a challenge."""
-    os.environ["L402_DEV"] = "1"
-    paywall = Paywall(DevNode(), MemoryLedger())
-    bare = Starlette(routes=[Route("/free", plain)])
-    ours = Starlette(
-        routes=[Route("/free", plain), Route("/pass", l402_required(price=21, uses=None)(plain))],
-        middleware=[Middleware(L402Middleware, paywall=paywall)],
-    )
-    empty = Starlette(routes=[Route("/free", plain)], middleware=[Middleware(Empty)])
-    base = Starlette(routes=[Route("/free", plain)], middleware=[Middleware(BaseHTTPMiddleware, dispatch=dispatch)])
-    with asyncio.Runner() as runner:
-        credential = runner.run(_bought(ours, paywall))
-        authorized = [(b"authorization", credential)]
+    """Every load under both frameworks, and single uses on every ledger there is here."""
+    with Ledgers() as ledgers, asyncio.Runner() as runner, ThreadPoolExecutor(AT_ONCE) as threads:
+        for framework, module, send in (
+            ("Starlette", starlette_app, lambda *arguments: runner.run(_asgi_seconds(*arguments))),
+            ("Flask", flask_app, lambda *arguments: _wsgi_seconds(threads, *arguments)),
+        ):
+            bare: Any = module.create(None)
 
-        def compared(name: str, subject: Any, floor: Any, bar: float | None) -> Result:
-            times = [(runner.run(_mean(*subject)), runner.run(_mean(*floor))) for _ in range(PAIRS)]
-            return from_times(name, times, bar)
+            def against_bare(
+                name: str, app: Any, load: Load, bare: Any = bare, send: Any = send, framework: str = framework
+            ) -> Result:
+                name = f"{framework}, {name}"
+                return from_times(name, list(_times(send, app, bare, load)), BARS.get(name))
 
-        free = (bare, "/free", [])
-        yield compared(
-            "paid request, reusable credential, against bare Starlette", (ours, "/pass", authorized), free, 2.5
-        )
-        yield compared(
-            "unpriced route, against an empty pure ASGI middleware", (ours, "/free", []), (empty, "/free", []), 1.15
-        )
-        yield compared("(empty BaseHTTPMiddleware, against bare Starlette)", (base, "/free", []), free, None)
-        yield compared("(402 with an in-process invoice, against bare Starlette)", (ours, "/pass", []), free, None)
-        runner.run(paywall.aclose())
-
-
-def _scope(path: str, headers: list[tuple[bytes, bytes]]) -> Scope:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"127.0.0.1"), (b"user-agent", b"bench"), *headers],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }
+            for ledger, url in ledgers.urls():
+                paywall = Paywall(DevNode(), url, secret_keys=[KEY])
+                app: Any = module.create(paywall)
+                if ledger == "memory":
+                    if framework == "Starlette":
+                        yield from _around_starlette(send, app, bare)
+                    else:
+                        yield against_bare(FREE.name, app, FREE)
+                    for load in (PASS, UNPAID, *BOUND):
+                        yield against_bare(load.name, app, load)
+                for load in (SINGLE, BUNDLE):
+                    yield against_bare(f"{load.name} on {ledger}", app, load)
+                runner.run(paywall.aclose())
 
 
-async def _receive() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def _around_starlette(send: Any, app: Any, bare: Any) -> Iterator[Result]:
+    routes = [Route("/free", starlette_app.goods)]
+    empty = Starlette(routes=routes, middleware=[Middleware(Empty)])
+    base = Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=dispatch)])
+    name = f"Starlette, {FREE.name}, against an empty pure ASGI middleware"
+    yield from_times(name, list(_times(send, app, empty, FREE)), 1.15)
+    yield from_times("(Starlette, empty BaseHTTPMiddleware)", list(_times(send, base, bare, FREE)), None)
 
 
-async def _mean(app: ASGIApp, path: str, headers: list[tuple[bytes, bytes]]) -> float:
+def _times(send: Any, app: Any, floor: Any, load: Load) -> Iterator[tuple[float, float]]:
+    calls = max(2, int(CALLS / load.takes))
+    for _ in range(PAIRS):
+        made = list(islice(load.calls(), calls))
+        at_once = AT_ONCE if load.needs_ledger else 1
+        yield send(app, made, load.status, at_once), send(floor, made, 200, at_once)
+
+
+async def _asgi_seconds(app: ASGIApp, calls: list[Call], status: int, at_once: int) -> float:
     """Seconds that one request takes."""
-    statuses = []
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    calls = CALLS if headers or path == "/free" else CALLS // 10
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    for _ in range(calls):
-        await app(_scope(path, headers), _receive, send)
-    taken = (loop.time() - started) / calls
-    assert set(statuses) == {200 if headers or path == "/free" else 402}, set(statuses)
-    return taken
+    started = time.perf_counter()
+    if at_once == 1:
+        for call in calls:
+            await asgi(app, call, status)
+    else:
+        for first in range(0, len(calls), at_once):
+            await asyncio.gather(*(asgi(app, call, status) for call in calls[first : first + at_once]))
+    return (time.perf_counter() - started) / len(calls)
 
 
-async def _bought(app: ASGIApp, paywall: Paywall) -> bytes:
-    body = b""
-
-    async def send(message: Message) -> None:
-        nonlocal body
-        body += message.get("body", b"")
-
-    await app(_scope("/pass", []), _receive, send)
-    members = json.loads(body)
-    assert paywall.wallet is not None
-    return f"L402 {members['macaroon']}:{paywall.wallet.pay(members['invoice']).hex()}".encode()
+def _wsgi_seconds(threads: ThreadPoolExecutor, app: Any, calls: list[Call], status: int, at_once: int) -> float:
+    started = time.perf_counter()
+    if at_once == 1:
+        for call in calls:
+            wsgi(app, call, status)
+    else:
+        list(threads.map(lambda call: wsgi(app, call, status), calls))
+    return (time.perf_counter() - started) / len(calls)

@@ -85,8 +85,8 @@ class PostgresServer:
             cursor = db.execute(sql.SQL(query).format(*map(sql.Identifier, names)))
             return cursor.fetchall() if cursor.description else []
 
-    def start(self) -> None:
-        settings = {"listen_addresses": "127.0.0.1", "port": self.port, "fsync": "off", "max_connections": 120}
+    def start(self, **more: str) -> None:
+        settings = {"listen_addresses": "127.0.0.1", "port": self.port, "fsync": "off", "max_connections": 120, **more}
         with open(self._folder / "log", "ab") as log:
             self._process = subprocess.Popen(
                 [

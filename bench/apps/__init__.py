@@ -1,0 +1,1 @@
+"""The applications that are measured: the same handlers, bare and charged for."""
