@@ -5,12 +5,14 @@ from typing import Any, Final, NamedTuple, Unpack
 
 from fastapi import Depends, FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
+from starlette.routing import WebSocketRoute
 
 from . import starlette
 from .asgi.visit import Receive, Scope, Send
+from .asgi.websocket import Handshake
 from .core.errors import ConfigurationError
 from .openapi import add_prices
 from .paywall.delivery import Payment
@@ -152,28 +154,43 @@ def _known_terms(route: Any) -> Terms:
     return terms
 
 
-_handle = APIRoute.handle
+async def _is_refused(route: Any, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Whether this request does not pay what the route costs, and has been answered."""
+    offer = _known_terms(route).offer
+    if offer is None:
+        return False
+    visit = guarded(scope.get("l402"))
+    refusal = await visit.admit(offer, endpoint_name(scope))
+    if refusal is not None:
+        if isinstance(visit, Handshake):
+            await visit.answer(refusal)
+        else:
+            await RefusalResponse(refusal, scope["method"])(scope, receive, send)
+    return refusal is not None
+
+
+# Here routing has chosen, and nothing has been read or run: no body is parsed, and no dependency solved. A dependency
+# alone comes too late for that, and FastAPI has no hook between the two for routes that others define.
+_handle, _handle_websocket = APIRoute.handle, APIWebSocketRoute.handle
 
 
 async def _handle_paid(self: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
-    """`APIRoute.handle`, that asks for the price first.
-
-    Here routing has chosen, and nothing has been read or run: no body is parsed, and no dependency solved. A dependency
-    alone comes too late for that, and FastAPI has no hook between the two for routes that others define.
-    """
+    """`APIRoute.handle`, that asks for the price first."""
     route = chosen_route(scope, self)
-    offer = _known_terms(route).offer
-    # FastAPI answers 405: the endpoint is not called, and there is nothing to sell.
-    if offer is not None and (not route.methods or scope["method"] in route.methods):
-        visit = guarded(scope.get("l402"))
-        refusal = await visit.admit(offer, endpoint_name(scope))
-        if refusal is not None:
-            await RefusalResponse(refusal, scope["method"])(scope, receive, send)
-            return
-    await _handle(self, scope, receive, send)
+    # Of another method FastAPI says 405: the endpoint is not called, and there is nothing to sell.
+    is_called = not route.methods or scope["method"] in route.methods
+    if not (is_called and await _is_refused(route, scope, receive, send)):
+        await _handle(self, scope, receive, send)
+
+
+async def _handle_websocket_paid(self: WebSocketRoute, scope: Scope, receive: Receive, send: Send) -> None:
+    """`APIWebSocketRoute.handle`, that asks for the price first."""
+    if not await _is_refused(self, scope, receive, send):
+        await _handle_websocket(self, scope, receive, send)
 
 
 APIRoute.handle = _handle_paid  # type: ignore[method-assign]
+APIWebSocketRoute.handle = _handle_websocket_paid  # type: ignore[method-assign]
 
 
 def document(app: FastAPI) -> None:

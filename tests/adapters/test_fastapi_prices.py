@@ -682,7 +682,13 @@ def test_endpoints_that_yield() -> None:
 
 def test_websockets_are_sold() -> None:
     """Case 63: a priced WebSocket is refused before it is accepted, and opens for who has paid; `Free()` opens it."""
-    app = FastAPI(dependencies=[Priced(1)])
+    app, router = FastAPI(dependencies=[Depends(noisy), Priced(1)]), APIRouter(dependencies=[Priced(5)])
+
+    @router.websocket("/included")
+    async def included(websocket: WebSocket) -> None:
+        ran.append("included")
+
+    app.include_router(router, prefix="/router")
 
     @app.websocket("/priced")
     async def priced(websocket: WebSocket) -> None:
@@ -701,15 +707,21 @@ def test_websockets_are_sold() -> None:
     with pytest.raises(WebSocketDenialResponse) as refused, client.websocket_connect("/priced"):
         pass
     assert refused.value.status_code == 402
+    challenge = refused.value.json()
+    paid = client.get("/dev/wallet/pay", params={"invoice": challenge["invoice"]}).json()
+    headers = {"Authorization": f"L402 {challenge['macaroon']}:{paid['preimage']}"}
+    with (
+        pytest.raises(WebSocketDenialResponse) as dearer,
+        client.websocket_connect("/router/included", headers=headers),
+    ):
+        pass
+    assert (dear.value.json()["code"], dear.value.json()["amount_sats"]) == ("wrong-endpoint", 5)
     assert not ran
-    quoted = refused.value.json()
-    paid = client.get("/dev/wallet/pay", params={"invoice": quoted["invoice"]}).json()
-    headers = {"Authorization": f"L402 {quoted['macaroon']}:{paid['preimage']}"}
     with client.websocket_connect("/priced", headers=headers) as websocket:
         assert websocket.receive_text() == "paid"
     with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/priced", headers=headers):
         pass
-    assert ran == ["priced"]
+    assert ran == ["dependency", "priced"]
     with client.websocket_connect("/free") as websocket:
         assert websocket.receive_text() == "hello"
 
