@@ -711,7 +711,7 @@ def test_websockets_are_sold() -> None:
     paid = client.get("/dev/wallet/pay", params={"invoice": challenge["invoice"]}).json()
     headers = {"Authorization": f"L402 {challenge['macaroon']}:{paid['preimage']}"}
     with (
-        pytest.raises(WebSocketDenialResponse) as dearer,
+        pytest.raises(WebSocketDenialResponse) as dear,
         client.websocket_connect("/router/included", headers=headers),
     ):
         pass
