@@ -19,6 +19,7 @@ from .paywall.delivery import Payment
 from .paywall.offer import Conditions, Offer, Price, offer_of
 from .paywall.paywall import Paywall
 from .paywall.settings import paywall_from_settings
+from .routing import Choice
 from .starlette import RefusalResponse, chosen_route, endpoint_name, guarded, l402_required
 
 __all__ = ["Free", "L402", "L402Middleware", "Priced", "get_payment", "l402_required"]  # noqa: RUF022 - plainly sorted
@@ -47,16 +48,19 @@ async def get_payment(connection: HTTPConnection) -> Payment | None:
     return payment
 
 
-def L402(app: FastAPI, paywall: Paywall | None = None) -> None:  # noqa: N802 - as Flask's
+def L402(  # noqa: N802 - as Flask's
+    app: FastAPI, paywall: Paywall | None = None, default: Price | Offer | None = None, free: Iterable[str] = ()
+) -> None:
     """Guard an application: it gets `L402Middleware` as its innermost, and its OpenAPI document says the prices.
 
-    Without a paywall the environment describes one: `paywall_from_settings`. Call it before the application starts;
-    routes may come before and after.
+    Without a paywall the environment describes one: `paywall_from_settings`. With a `default` everything costs that
+    which has no price of its own, but for the paths in `free`, as for `l402_middleware.starlette.L402Middleware`. Call
+    it before the application starts; routes may come before and after.
     """
     if app.middleware_stack is not None:
         raise ConfigurationError("L402(app, paywall) comes too late: call it before the application starts")
     paywall = paywall_from_settings() if paywall is None else paywall
-    app.user_middleware.append(Middleware(L402Middleware, paywall=paywall))
+    app.user_middleware.append(Middleware(L402Middleware, paywall=paywall, default=default, free=free))
     document(app)
 
 
@@ -79,6 +83,10 @@ class L402Middleware(starlette.L402Middleware):
                     await send({"type": "lifespan.startup.failed", "message": "\n".join(faults)})
                     return
         await super().__call__(scope, receive, send)
+
+    def sells(self, choice: Choice, scope: Scope) -> bool:
+        """Whether the route's decorator or dependencies price it."""
+        return _known_terms(choice.route).offer is not None or super().sells(choice, scope)
 
 
 class PriceTag:

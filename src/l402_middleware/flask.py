@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from flask import Flask, current_app, g, request
 from flask import Response as FlaskResponse
+from flask.views import MethodView
 
 from .core.errors import ConfigurationError
 from .paywall.delivery import Delivery
@@ -14,7 +15,8 @@ from .paywall.offer import Conditions, Offer, Price, mark, offer_of
 from .paywall.paywall import Paywall
 from .paywall.response import Response
 from .paywall.settings import paywall_from_settings
-from .wsgi.middleware import answer_wallet
+from .paywall.whole_application import WholeApplication, whole_or_none
+from .wsgi.middleware import answer_wallet, whole_sale
 from .wsgi.visit import VISIT, Visit, text_headers
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["L402", "l402_required"]
 
+_WHOLE = "l402.whole_application"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -31,21 +34,43 @@ class L402:
 
     `L402(app, paywall)`, or `l402 = L402(); l402.init_app(app)` in an application factory. Without a
     paywall, one is made from the `L402_...` settings in `app.config` and in the environment. What is priced is
-    what `@l402_required` decorates. The view finds the `Payment` in `g.l402`, None where the route is free.
+    what `@l402_required` decorates. With a `default` everything else costs that, 404s and static files included, but
+    for the paths in `free`; `l402_middleware.wsgi.L402Middleware` says what both may be. The view finds the `Payment`
+    in `g.l402`, None where the route is free.
     """
 
-    def __init__(self, app: Flask | None = None, paywall: Paywall | None = None) -> None:
+    def __init__(
+        self,
+        app: Flask | None = None,
+        paywall: Paywall | None = None,
+        default: Price | Offer | None = None,
+        free: Iterable[str] = (),
+    ) -> None:
         self._paywall = paywall
+        self.whole = whole_or_none(default, free)
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask, paywall: Paywall | None = None) -> None:
+    def init_app(
+        self,
+        app: Flask,
+        paywall: Paywall | None = None,
+        default: Price | Offer | None = None,
+        free: Iterable[str] = (),
+    ) -> None:
         """Install the paywall in `app`. Raises `ConfigurationError` where it has one, or no settings for one."""
         if "l402" in app.extensions:
             raise ConfigurationError("this application has its L402 extension already; install it once")
+        whole = whole_or_none(default, free) or self.whole
+        if whole is not None and getattr(app.wsgi_app, "__self__", None) is not app:
+            raise ConfigurationError(
+                f"app.wsgi_app is {type(app.wsgi_app).__name__}, which may answer before L402(default=...) is asked: "
+                "install L402 first, and wrap app.wsgi_app then"
+            )
         paywall = paywall or self._paywall or paywall_from_settings({**os.environ, **app.config})
         app.extensions["l402"] = paywall
-        app.wsgi_app = _Wrapped(app.wsgi_app, paywall)  # type: ignore[method-assign]
+        app.extensions[_WHOLE] = whole
+        app.wsgi_app = _Wrapped(app.wsgi_app, paywall, whole)  # type: ignore[method-assign]
         # First of all, also of those registered before: whoever reads the body earlier hides it from the paywall.
         app.before_request_funcs.setdefault(None, []).insert(0, _admit_early)
 
@@ -53,19 +78,22 @@ class L402:
 class _Wrapped:
     """The application's `wsgi_app`, with a visit around each request."""
 
-    def __init__(self, app: "WSGIApplication", paywall: Paywall) -> None:
-        self._app = app
-        self._paywall = paywall
+    def __init__(self, app: "WSGIApplication", paywall: Paywall, whole: WholeApplication | None) -> None:
+        self.app = app
+        self.paywall = paywall
+        self.whole = whole
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        answer = answer_wallet(self._paywall, environ, start_response)
+        answer = answer_wallet(self.paywall, environ, start_response)
         if answer is not None:
             return answer
+        default = None if self.whole is None else whole_sale(self.whole, environ)
         outer: Visit | None = environ.get(VISIT)
-        if outer is not None and outer.paywall is self._paywall:
-            return self._app(environ, start_response)
-        visit = environ[VISIT] = Visit(self._paywall, environ)
-        return visit.run(self._app, start_response)
+        if outer is not None and outer.paywall is self.paywall:
+            outer.default = outer.default or default
+            return self.app(environ, start_response)
+        visit = environ[VISIT] = Visit(self.paywall, environ, default)
+        return visit.run(self.app, start_response)
 
 
 def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[View], View]:
@@ -96,19 +124,42 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[V
 def _admit_early() -> FlaskResponse | None:
     """Refuse before any other `before_request` function reads the body or opens a session."""
     g.l402 = None
+    sells_everything = current_app.extensions[_WHOLE] is not None
+    offer = _offer_of_view(with_methods=sells_everything)
+    if offer is not None:
+        return _admit(offer)
+    default = _visit().default if sells_everything else None
+    if default is None or _visit().was_asked_for(default[0]):
+        return None
+    return _admit(*default)
+
+
+def _offer_of_view(*, with_methods: bool) -> Offer | None:
+    """What the view sells that Flask will call; of a `MethodView`, if asked for, what its method does."""
     if request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False):
         # Flask answers this itself, without the view; a browser's preflight can not pay.
         return None
     view = current_app.view_functions.get(request.endpoint or "")
     offer = offer_of(view)
-    return None if offer is None else _admit(offer)
+    view_class = getattr(view, "view_class", None)
+    if offer is not None or view_class is None or not with_methods:
+        return offer
+    if view_class.dispatch_request is not MethodView.dispatch_request:
+        return offer_of(view_class.dispatch_request)
+    name = "get" if request.method == "HEAD" and not hasattr(view_class, "head") else request.method.lower()
+    return offer_of(getattr(view_class, name, None))
 
 
-def _admit(offer: Offer) -> FlaskResponse | None:
+def _visit() -> Visit:
     visit: Visit | None = request.environ.get(VISIT)
     if visit is None:
         raise ConfigurationError("@l402_required without its extension: add L402(app, paywall) to the application")
-    refusal = visit.admit(offer, _endpoint_name())
+    return visit
+
+
+def _admit(offer: Offer, endpoint: str | None = None) -> FlaskResponse | None:
+    visit = _visit()
+    refusal = visit.admit(offer, endpoint or _endpoint_name())
     if refusal is not None:
         return _flask_response(refusal)
     if isinstance(visit.decision, Delivery):

@@ -10,16 +10,20 @@ from urllib.parse import quote
 from starlette._utils import get_route_path, is_async_callable
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.endpoints import HTTPEndpoint
 from starlette.requests import HTTPConnection
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import BaseRoute, Host
 
 from .asgi.middleware import PaywallMiddleware
-from .asgi.visit import Sale, Scope, Visit, method_of
+from .asgi.visit import ASGIApp, Sale, Scope, Visit, method_of
 from .asgi.websocket import Handshake
 from .core.errors import ConfigurationError
 from .paywall.offer import Conditions, Offer, Price, mark, offer_of
+from .paywall.paywall import Paywall
 from .paywall.response import Response
+from .paywall.whole_application import whole_or_none
+from .routing import Choice, check_unobstructed, foresee
 
 __all__ = ["L402Middleware", "l402_required"]
 
@@ -33,15 +37,36 @@ _current_visit: ContextVar[Visit | None] = ContextVar("l402_visit", default=None
 class L402Middleware(PaywallMiddleware):
     """Sees every request of a Starlette or FastAPI application to its end; put it last in the list of middleware.
 
-    What is priced is what `@l402_required` decorates. Anything else passes through untouched. The handler finds the
-    `Payment` in `request.state.l402`, None where the route is free.
+    What is priced is what `@l402_required` decorates. Anything else passes through untouched, unless there is a
+    `default`: then it costs that, 404s included, before anything of the application runs, but for the paths in `free`;
+    `l402_middleware.asgi.L402Middleware` says what both may be. The handler finds the `Payment` in
+    `request.state.l402`, None where the route is free.
     """
 
-    def sale_before(self, scope: Scope) -> Sale | None:
-        """Nothing: the decorated endpoints are found by the router."""
-        return None
+    def __init__(
+        self, app: ASGIApp, paywall: Paywall, default: Price | Offer | None = None, free: Iterable[str] = ()
+    ) -> None:
+        super().__init__(app, paywall, whole_or_none(default, free))
+        if self.whole is not None:
+            check_unobstructed(app)
 
-    def sale_of_endpoint(self, scope: Scope) -> Sale | None:
+    def sells(self, choice: Choice, scope: Scope) -> bool:
+        """Whether what routing will choose makes an offer of its own."""
+        return offer_of(_handler(choice.endpoint, method_of(scope))) is not None
+
+    def foresees_own_sale(self, scope: Scope) -> bool:
+        """What the routers say. Raises `ConfigurationError` where a middleware between them might prove them wrong."""
+        choice = foresee(self.app, scope)
+        if choice is None or not self.sells(choice, scope):
+            return False
+        if choice.doubtful is not None:
+            raise ConfigurationError(
+                f"{choice.doubtful} stands before a priced endpoint in an application mounted below "
+                "L402Middleware(default=...), and may choose another one: put it around the whole application"
+            )
+        return True
+
+    def own_sale(self, scope: Scope) -> Sale | None:
         """What the endpoint that the router chose sells."""
         offer = offer_of(scope.get("endpoint"))
         return None if offer is None else (offer, endpoint_name(scope))
@@ -89,6 +114,15 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
         return cast(Endpoint, paid)
 
     return decorate
+
+
+def _handler(endpoint: Any, method: str) -> Any:
+    """What an endpoint will call: of an `HTTPEndpoint`, its method for this one."""
+    if not (isinstance(endpoint, type) and issubclass(endpoint, HTTPEndpoint)):
+        return endpoint
+    if endpoint.dispatch is not HTTPEndpoint.dispatch:
+        return None
+    return getattr(endpoint, "get" if method == "HEAD" and not hasattr(endpoint, "head") else method.lower(), None)
 
 
 def endpoint_name(scope: Scope) -> str:

@@ -23,6 +23,7 @@ LAYERS = (
     ("rates",),
     ("paywall",),
     ("asgi", "wsgi", "doctor", "openapi"),
+    ("routing",),
     ("starlette", "flask"),
     ("fastapi",),
     ("audit",),

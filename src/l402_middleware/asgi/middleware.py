@@ -15,23 +15,24 @@ from .websocket import Handshake
 class PaywallMiddleware:
     """Gives every request a visit, the development wallet its path, and the paywall its end with the application.
 
-    A subclass says what is sold: before the application sees a request (`sale_before`), or as soon as its router has
-    chosen an endpoint (`sale_of_endpoint`).
+    Where there is a `whole` application to sell, its offer counts before the application sees a request, but for those
+    that are certain to get to an endpoint with an offer of its own. That one is asked for when routing has chosen.
     """
 
-    def __init__(self, app: ASGIApp, paywall: Paywall) -> None:
+    def __init__(self, app: ASGIApp, paywall: Paywall, whole: WholeApplication | None) -> None:
         if not isinstance(paywall, Paywall):
             raise ConfigurationError(f"L402Middleware needs paywall=Paywall(...), not {paywall!r}")
         self.app = app
         self.paywall = paywall
+        self.whole = whole
 
-    def sale_before(self, scope: Scope) -> Sale | None:
-        """What this request has to pay before the application sees it, if anything."""
-        raise NotImplementedError
+    def foresees_own_sale(self, scope: Scope) -> bool:
+        """Whether it is certain that this request will be asked to pay for another offer than the default one."""
+        return False
 
-    def sale_of_endpoint(self, scope: Scope) -> Sale | None:
-        """What this request has to pay now, if anything: asked again whenever routing may have chosen."""
-        raise NotImplementedError
+    def own_sale(self, scope: Scope) -> Sale | None:
+        """What the endpoint sells that routing has chosen by now; None where it has not, or it sells nothing."""
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -41,7 +42,7 @@ class PaywallMiddleware:
             outer = scope.get("l402")
             if outer is None or outer.paywall is not self.paywall:
                 await self._visit(scope, receive, send)
-            elif (sale := self.sale_before(scope)) is None or outer.is_for(*sale) or await outer.pays(*sale):
+            elif await self._joins(outer, scope):
                 await self.app(scope, receive, send)
         elif kind == "lifespan":
             await self.app(scope, receive, partial(self._send_lifespan, send))
@@ -49,11 +50,22 @@ class PaywallMiddleware:
             await self.app(scope, receive, send)
 
     async def _visit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sale = self.sale_before(scope)
+        default, sale = self._sales(scope)
         make = Handshake if scope["type"] == "websocket" else Visit
-        visit = scope["l402"] = make(self.paywall, scope, receive, send, self.sale_of_endpoint)
+        visit = scope["l402"] = make(self.paywall, scope, receive, send, self.own_sale, default)
         scope.setdefault("state", {})["l402"] = None
         await self.run(visit, sale)
+
+    async def _joins(self, outer: Visit, scope: Scope) -> bool:
+        """Decide within the visit that another middleware of this paywall began; False where that refused it."""
+        default, sale = self._sales(scope)
+        outer.default = outer.default or default
+        return sale is None or outer.was_asked_for(sale[0]) or await outer.pays(*sale)
+
+    def _sales(self, scope: Scope) -> tuple[Sale | None, Sale | None]:
+        """The default sale for this request, and what it has to pay before the application sees it."""
+        default = None if self.whole is None else whole_sale(self.whole, scope)
+        return default, None if default is None or self.foresees_own_sale(scope) else default
 
     async def run(self, visit: Visit, sale: Sale | None) -> None:
         """Run the application for a request that no other middleware of this paywall has seen."""
@@ -80,22 +92,17 @@ class L402Middleware(PaywallMiddleware):
     """
 
     def __init__(self, app: ASGIApp, paywall: Paywall, *, default: Price | Offer, free: Iterable[str] = ()) -> None:
-        super().__init__(app, paywall)
-        self._whole = WholeApplication(default, free)
+        super().__init__(app, paywall, WholeApplication(default, free))
         self._is_checked = False
         refuse_decorated(app)
 
-    def sale_before(self, scope: Scope) -> Sale | None:
-        """The default offer, unless the path is free."""
+    def foresees_own_sale(self, scope: Scope) -> bool:
+        """Never: there must be none."""
         if not self._is_checked:
             # Routes may have been added since.
             refuse_decorated(self.app)
             self._is_checked = True
-        return whole_sale(self._whole, scope)
-
-    def sale_of_endpoint(self, scope: Scope) -> Sale | None:
-        """Nothing more: all that there is to sell was sold before."""
-        return None
+        return False
 
 
 def whole_sale(whole: WholeApplication, scope: Scope) -> Sale | None:

@@ -37,8 +37,8 @@ class Visit:
     """One HTTP request's way through the application.
 
     `find_sale` says, as soon as the application has routed the request, which offer its endpoint makes, if any, and
-    the endpoint's name. The visit admits at the earliest of three moments: the body is read, the
-    endpoint is called (`admit`), or a response starts.
+    the endpoint's name; without one, the `default` counts. The visit admits at the earliest of three moments: the body
+    is read, the endpoint is called (`admit`), or a response starts.
     """
 
     # Defaults of the class, because most requests are for free routes and change none of them.
@@ -63,12 +63,14 @@ class Visit:
         receive: Receive,
         send: Send,
         find_sale: Callable[[Scope], Sale | None],
+        default: Sale | None = None,
     ) -> None:
         self.paywall = paywall
         self.scope = scope
         self._receive = receive
         self._send = send
         self._find_sale = find_sale
+        self.default = default
 
     async def run(self, app: ASGIApp, sale: Sale | None = None) -> None:
         """Run `app` for this request, once it has paid for `sale`, if that is known yet; see its answer to its end."""
@@ -115,9 +117,9 @@ class Visit:
             raise RuntimeError(f"whether {endpoint} was paid for could not be decided, so it is not served")
         return self._decision if isinstance(self._decision, Response) else None
 
-    def is_for(self, offer: Offer, endpoint: str) -> bool:
-        """Whether this sale has been decided about already, as where a middleware stands around its like."""
-        return self._sold is not None and self._sold[1] == endpoint and self._sold[0].has_terms_of(offer)
+    def was_asked_for(self, offer: Offer) -> bool:
+        """Whether the default was decided about already, on the same terms: one middleware stands around its like."""
+        return self._sold is not None and self._sold == self.default and self._sold[0].has_terms_of(offer)
 
     async def pays(self, offer: Offer, endpoint: str) -> bool:
         """Decide about this request before the application sees it: False where it was refused, and answered."""
@@ -148,8 +150,8 @@ class Visit:
     async def send(self, message: Message) -> None:
         """`send` for the application: nothing of an unpaid answer, and the last piece only once it is settled."""
         kind = message["type"]
-        # A 405 is the router's: the endpoint was not called, and there is nothing to sell.
-        is_answer = kind == "http.response.start" and message["status"] != 405
+        # A 405 is the router's: the endpoint was not called, and there is nothing to sell, unless everything is sold.
+        is_answer = kind == "http.response.start" and (message["status"] != 405 or self.default is not None)
         if is_answer and self._decision is None and (sale := self._sale()):
             await self._admit_early(*sale)
         delivery = self._decision
@@ -203,7 +205,7 @@ class Visit:
 
     def _sale(self) -> Sale | None:
         # A paywall further inside may have taken this request over: then it answers for it.
-        return self._find_sale(self.scope) if self.scope.get("l402") is self else None
+        return self._find_sale(self.scope) or self.default if self.scope.get("l402") is self else None
 
     async def _admit_early(self, offer: Offer, endpoint: str) -> None:
         refusal = await self.admit(offer, endpoint)

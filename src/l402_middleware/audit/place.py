@@ -96,12 +96,12 @@ _LISTED: Final = free("the paywall's list of free paths has it", "take it out of
 def layer_of(wrapper: object, *, is_global: bool = False) -> Layer:
     """A middleware that is there as an object."""
     kind = wrapper if isinstance(wrapper, FunctionType | type) else type(wrapper)
-    paywall = getattr(wrapper, "paywall", None) or getattr(wrapper, "_paywall", None)
+    paywall = getattr(wrapper, "paywall", None)
     return Layer(kind, paywall, is_global, _whole_of(wrapper))
 
 
 def _whole_of(wrapper: object) -> WholeApplication | None:
-    whole = getattr(wrapper, "whole", None) or getattr(wrapper, "_whole", None)
+    whole = getattr(wrapper, "whole", None)
     return whole if isinstance(whole, WholeApplication) else None
 
 

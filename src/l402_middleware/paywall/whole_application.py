@@ -39,6 +39,15 @@ class WholeApplication:
         self.free = frozenset(_checked(path) for path in free)
 
 
+def whole_or_none(default: Price | Offer | None, free: Iterable[str]) -> WholeApplication | None:
+    """What a middleware sells beside decorated endpoints; None without a default. Raises `ConfigurationError`."""
+    if default is not None:
+        return WholeApplication(default, free)
+    if list(free):
+        raise ConfigurationError("free=[...] without default=...: everything is free that nothing prices")
+    return None
+
+
 def endpoint_name(method: str, mount: str, path: str) -> str:
     """The endpoint that a request to a whole application buys: its method (HEAD as GET) and its path.
 

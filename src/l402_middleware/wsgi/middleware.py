@@ -35,7 +35,7 @@ class L402Middleware:
             raise ConfigurationError(f"L402Middleware needs paywall=Paywall(...), not {paywall!r}")
         self.app = app
         self.paywall = paywall
-        self._whole = WholeApplication(default, free)
+        self.whole = WholeApplication(default, free)
         self._is_checked = False
         refuse_decorated(app)
 
@@ -47,12 +47,12 @@ class L402Middleware:
             # Views may have been added since.
             refuse_decorated(self.app)
             self._is_checked = True
-        sale = whole_sale(self._whole, environ)
+        sale = whole_sale(self.whole, environ)
         outer: Visit | None = environ.get(VISIT)
         if outer is None or outer.paywall is not self.paywall:
-            visit = environ[VISIT] = Visit(self.paywall, environ)
+            visit = environ[VISIT] = Visit(self.paywall, environ, sale)
             return visit.run(self.app, start_response, sale)
-        refusal = None if sale is None or outer.is_for(*sale) else outer.admit(*sale)
+        refusal = None if sale is None or outer.was_asked_for(sale[0]) else outer.admit(*sale)
         return self.app(environ, start_response) if refusal is None else respond(refusal, environ, start_response)
 
 

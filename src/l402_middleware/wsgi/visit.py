@@ -31,11 +31,15 @@ log = logging.getLogger("l402_middleware")
 
 
 class Visit:
-    """One request's way through the application; it stands in the environ under `VISIT`."""
+    """One request's way through the application; it stands in the environ under `VISIT`.
 
-    def __init__(self, paywall: Paywall, environ: "WSGIEnvironment") -> None:
+    Where there is a `default`, no answer goes out undecided.
+    """
+
+    def __init__(self, paywall: Paywall, environ: "WSGIEnvironment", default: Sale | None = None) -> None:
         self.paywall = paywall
         self.environ = environ
+        self.default = default
         self.decision: Decision | None = None
         self.broke_off = False
         self._sold: Sale | None = None
@@ -62,9 +66,9 @@ class Visit:
             raise RuntimeError(f"whether {endpoint} was paid for could not be decided, so it is not served")
         return self.decision if isinstance(self.decision, Response) else None
 
-    def is_for(self, offer: Offer, endpoint: str) -> bool:
-        """Whether this sale has been decided about already, as where a middleware stands around its like."""
-        return self._sold is not None and self._sold[1] == endpoint and self._sold[0].has_terms_of(offer)
+    def was_asked_for(self, offer: Offer) -> bool:
+        """Whether the default was decided about already, on the same terms: one middleware stands around its like."""
+        return self._sold is not None and self._sold == self.default and self._sold[0].has_terms_of(offer)
 
     def run(self, app: "WSGIApplication", start_response: "StartResponse", sale: Sale | None = None) -> Iterable[bytes]:
         """Run `app` for this request, once it has paid for `sale`, if that is known yet; see its answer to its end."""
@@ -196,6 +200,8 @@ class _Answer:
                 return self._start_response(status, text_headers(decision.headers), exc_info)
             kept = refused(raw_headers(headers), decision)
             return self._start_response(status, text_headers(kept), exc_info)
+        if decision is None and self._visit.default is not None:
+            raise ConfigurationError("something answered before the application's default price was asked for")
         if decision is None:
             return self._start_response(status, headers, exc_info)
         if self._begun:
