@@ -88,9 +88,14 @@ def members(decision: Decision) -> dict[str, Any]:
 
 
 def code(decision: Decision) -> tuple[int, str]:
-    """The status and the `code` of a refusal."""
+    """The status and the `code` of a refusal, whole as RFC 9457 has it; seconds to wait, if any, are a number."""
     assert isinstance(decision, Response), decision
-    return decision.status, members(decision)["code"]
+    problem = members(decision)
+    assert problem["status"] == decision.status
+    assert problem["type"] == f"urn:l402:problem:{problem['code']}"
+    assert len(problem["title"].split()) > 2
+    assert all(seconds.isdigit() for seconds in field_of(decision, b"retry-after"))
+    return decision.status, problem["code"]
 
 
 def deliver(decision: Decision, body: bytes = b"goods", status: int = 200, headers: Headers | None = None) -> bool:

@@ -13,6 +13,7 @@ from l402_middleware.core.errors import ProviderError
 from l402_middleware.flow import Call, Flow, drive
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
+from l402_middleware.paywall.invoicing import FunctionProvider
 from l402_middleware.paywall.request import Body
 from l402_middleware.paywall.response import Headers, Response
 from l402_middleware.providers.devnode import DevNode
@@ -686,6 +687,34 @@ async def test_a_provider_that_fails(shop: Shop, price: int, caplog: pytest.LogC
     assert caplog.records
     assert "hunter2" not in caplog.text
     assert COFFEE not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("provider", "kind", "message"),
+    [
+        (invoices(None), "bad-answer", "the provider function returned NoneType, not an invoice"),
+        (invoices(7), "bad-answer", "the provider function returned int, not an invoice"),
+        (raising(RuntimeError("key=hunter2")), "bad-answer", "the provider function raised RuntimeError"),
+        (raising(TimeoutError()), "timeout", "the provider function did not return in time"),
+        (raising(ProviderError("busy", "later")), "busy", "later"),
+    ],
+)
+def test_what_a_function_does_wrong(provider: Any, kind: str, message: str) -> None:
+    """Case 95: the operator reads what came instead of an invoice, and programs a kind."""
+    asked = InvoiceRequest(sats(1), "thing", 600)
+    with pytest.raises(ProviderError) as caught:
+        drive(FunctionProvider(provider, "bitcoin").create_invoice(asked))
+    assert (caught.value.kind, str(caught.value)) == (kind, message)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_wallet_is_asked_by_get(shop: Shop, method: str) -> None:
+    """The development wallet pays on its path, by GET and so by HEAD; any other method is a 405 that says so."""
+    query = f"invoice={members(shop.decide(OFFER, ask()))['invoice']}"
+    paid = drive(shop.paywall.answer_wallet(method, query, "127.0.0.1", []))
+    assert (paid.status, len(members(paid)["preimage"])) == (200, 64)
+    refused = drive(shop.paywall.answer_wallet("POST", query, "127.0.0.1", []))
+    assert code(refused) == (405, "method-not-allowed")
 
 
 def test_the_node_is_down_for_new_ones_only(monkeypatch: pytest.MonkeyPatch, shop: Shop) -> None:

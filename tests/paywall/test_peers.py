@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l402_middleware import ConfigurationError, Offer, Refusal, RequestView
-from l402_middleware.paywall.peers import MAX_HOPS, Peers
+from l402_middleware.paywall.peers import MAX_FORWARDED_BYTES, MAX_HOPS, Peers
 
 from .shop import Shop, ask, members
 
@@ -156,6 +156,38 @@ def test_of_long_headers_the_end_is_read() -> None:
         seen("Forwarded", line)
         seen("Forwarded", line[:8000] + "\x00")
     assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize(("header", "prefix"), [("X-Forwarded-For", ""), ("Forwarded", "for=")])
+def test_how_many_hops_are_looked_at(header: str, prefix: str) -> None:
+    """Case 88: a client behind 31 trusted proxies is found, behind 32 it is the farthest of them that counts."""
+    for proxies, expected in ((MAX_HOPS - 1, CLIENT), (MAX_HOPS, "10.0.0.7"), (MAX_HOPS + 1, "10.0.0.7")):
+        nodes = [CLIENT, *["10.0.0.7"] * proxies]
+        assert seen(header, ", ".join(prefix + node for node in nodes)) == expected
+
+
+@pytest.mark.parametrize(("length", "expected"), [(MAX_FORWARDED_BYTES, CLIENT), (MAX_FORWARDED_BYTES + 1, None)])
+def test_the_longest_forwarded_header(length: int, expected: str | None) -> None:
+    """Case 88: 8 KiB are read, and one byte more names nobody."""
+    assert seen("Forwarded", f"for={CLIENT}".rjust(length)) == expected
+
+
+@pytest.mark.parametrize("mark", ["\x0b", "\x85", "\xa0", "X", "\r"])
+def test_only_spaces_and_tabs_stand_about_an_address(mark: str) -> None:
+    """Case 88: what else Python takes for white space is part of a node, which then is no address."""
+    for line in (f"1.1.1.1, {mark}{CLIENT}", f"1.1.1.1, {CLIENT}{mark}"):
+        assert seen("X-Forwarded-For", line) is None
+
+
+def test_an_escape_in_a_quoted_node() -> None:
+    """RFC 7230, section 3.2.6: a backslash in a quoted string stands for the character behind it."""
+    assert seen("Forwarded", r'for="203\.0.113\.9"') == CLIENT
+
+
+def test_the_interface_of_a_link_local_proxy() -> None:
+    """Case 88: the other end of a connection may come with this machine's interface behind a percent sign."""
+    lies = [(b"x-forwarded-for", b"1.1.1.1")]
+    assert Peers(["fe80::/10"], "X-Forwarded-For").resolve("fe80::1%eth0", lies) == "1.1.1.1"
 
 
 @given(

@@ -9,6 +9,7 @@ from l402_middleware import ConfigurationError, Offer, Paywall, msats, paywall_f
 from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.response import Response
+from l402_middleware.paywall.settings import rules_from
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.providers.lnbits import LNbits
 
@@ -70,6 +71,44 @@ def test_keys_from_a_file(tmp_path: Path) -> None:
     assert isinstance(shop.decide(Offer(10), ask("GET /thing", credential)), Response)
     shop.paywall._clock = Clock()
     assert isinstance(shop.decide(Offer(10), ask("GET /thing", credential)), Delivery)
+
+
+READ: dict[str, tuple[str, Any, str, Any]] = {
+    **{
+        f"yes as {text!r}": ("L402_VERIFY_SETTLEMENT", text, "verify_settlement", True)
+        for text in ("1", "true", "yes", "on", "True", "YES", " on ", True, 1)
+    },
+    **{
+        f"no as {text!r}": ("L402_VERIFY_SETTLEMENT", text, "verify_settlement", False)
+        for text in ("0", "false", "no", "off", "FALSE", " No", False)
+    },
+    "a network": ("L402_TRUSTED_PROXIES", "10.0.0.0/8", "trusted_proxies", ["10.0.0.0/8"]),
+    "several, by commas": ("L402_TRUSTED_PROXIES", "10.0.0.0/8,::1", "trusted_proxies", ["10.0.0.0/8", "::1"]),
+    "several, by spaces": (
+        "L402_TRUSTED_PROXIES",
+        " 10.0.0.1, ::1  unix",
+        "trusted_proxies",
+        ["10.0.0.1", "::1", "unix"],
+    ),
+    "a list": ("L402_TRUSTED_PROXIES", ["10.0.0.1"], "trusted_proxies", ["10.0.0.1"]),
+    "a fraction": ("L402_LEASE", "2.5", "lease", 2.5),
+    "a number": ("L402_INVOICE_EXPIRY", "60", "invoice_expiry", 60),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "parameter", "expected"), READ.values(), ids=READ.keys())
+def test_how_a_setting_is_read(name: str, value: Any, parameter: str, expected: Any) -> None:
+    """As text, as an environment has it, or as a value, as Flask's configuration may; nothing set is nothing given."""
+    arguments = rules_from({name: value, "L402_SERVICE": ""})
+    assert arguments == {parameter: expected}
+    assert type(arguments[parameter]) is type(expected)
+
+
+@pytest.mark.parametrize("text", ["perhaps", "2", "yes please", "truefalse", "-1"])
+def test_neither_yes_nor_no(text: str) -> None:
+    """What is neither is not taken for no."""
+    with pytest.raises(ConfigurationError, match=f"L402_VERIFY_SETTLEMENT is '{text}', which can not be read"):
+        rules_from({"L402_VERIFY_SETTLEMENT": text})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""What the paywall sees of a request: its headers, its query, and its body as it arrives."""
+
+from contextlib import closing
+from functools import partial
+from hashlib import sha256
+
+import pytest
+
+from l402_middleware import Refusal
+from l402_middleware.paywall.request import CHUNK_BYTES, SPOOL_BYTES, Body, check_size
+
+from .shop import ask
+
+
+def body_of(content: bytes, limit: int = 10 * SPOOL_BYTES) -> Body:
+    """A body that arrived in pieces of different lengths."""
+    body = Body(limit)
+    for start in range(0, len(content), 99_991):
+        body.write(content[start : start + 99_991])
+    return body
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, SPOOL_BYTES, SPOOL_BYTES + 1])
+def test_a_body_comes_back_whole(size: int) -> None:
+    """Case 75: the same bytes, at once or in pieces of 64 KiB, as often as they are asked for; and their digest."""
+    content = bytes(range(251)) * (size // 251) + bytes(size % 251)
+    body = body_of(content)
+    for _ in range(2):
+        pieces = list(body.chunks())
+        assert b"".join(pieces) == content
+        assert [len(piece) for piece in pieces[:-1]] == [CHUNK_BYTES] * (len(pieces) - 1)
+        assert all(0 < len(piece) <= CHUNK_BYTES for piece in pieces)
+        assert body.read() == body.rewind().read() == content
+    assert (body.size, body.digest) == (size, sha256(content).digest())
+    body.close()
+
+
+@pytest.mark.parametrize(("size", "in_a_file"), [(SPOOL_BYTES, False), (SPOOL_BYTES + 1, True)])
+def test_a_large_body_is_kept_in_a_file(size: int, in_a_file: bool) -> None:
+    """Beyond a MiB it takes no more memory: strangers send these, before anybody has paid."""
+    body = body_of(bytes(size))
+    assert bool(getattr(body.rewind(), "_rolled")) == in_a_file  # noqa: B009 - no public name says it
+    body.close()
+
+
+def test_the_limit() -> None:
+    """Case 75: a byte more than allowed is a 413 that says how much is."""
+    check_size(100, 100)
+    with closing(Body(100)) as body:
+        body.write(bytes(60))
+        for too_much in (partial(check_size, 101, 100), partial(body.write, bytes(41))):
+            with pytest.raises(Refusal, match="larger than 100 bytes") as caught:
+                too_much()
+            assert (caught.value.status, caught.value.code) == (413, "body-too-large")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000], ids=["nothing", "half", "no text", "deep"])
+def test_what_is_not_json(content: bytes) -> None:
+    """It is the caller's mistake, said in a sentence."""
+    with closing(body_of(content)) as body, pytest.raises(Refusal, match="not JSON") as caught:
+        body.json()
+    assert (caught.value.status, caught.value.code) == (400, "not-json")
+    with closing(body_of(b'{"a": [1]}')) as body:
+        assert body.json() == {"a": [1]}
+
+
+def test_a_header_that_is_absent_or_empty() -> None:
+    """The first is None, the second a text; several lines are one, joined as RFC 9110, section 5.3 has it."""
+    request = ask(headers=[(b"x-empty", b""), (b"x-two", b"a"), (b"X-Two", b"b")])
+    assert request.header("X-Absent") is None
+    assert request.header("X-Empty") == ""
+    assert request.header("x-tWO") == "a, b"
+    assert request.raw_header("x-two") == [b"a", b"b"]
