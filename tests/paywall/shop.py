@@ -93,7 +93,8 @@ def code(decision: Decision) -> tuple[int, str]:
     problem = members(decision)
     assert problem["status"] == decision.status
     assert problem["type"] == f"urn:l402:problem:{problem['code']}"
-    assert len(problem["title"].split()) > 2
+    assert isinstance(problem["title"], str)
+    assert problem["title"]
     assert all(seconds.isdigit() for seconds in field_of(decision, b"retry-after"))
     return decision.status, problem["code"]
 

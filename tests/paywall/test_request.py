@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from l402_middleware import Refusal
-from l402_middleware.paywall.request import CHUNK_BYTES, SPOOL_BYTES, Body, check_size
+from l402_middleware.paywall.request import CHUNK_BYTES, SPOOL_BYTES, Body
 
 from .shop import ask
 
@@ -45,10 +45,10 @@ def test_a_large_body_is_kept_in_a_file(size: int, in_a_file: bool) -> None:
 
 def test_the_limit() -> None:
     """Case 75: a byte more than allowed is a 413 that says how much is."""
-    check_size(100, 100)
     with closing(Body(100)) as body:
         body.write(bytes(60))
-        for too_much in (partial(check_size, 101, 100), partial(body.write, bytes(41))):
+        body.expect(100)
+        for too_much in (partial(body.expect, 101), partial(body.write, bytes(41))):
             with pytest.raises(Refusal, match="larger than 100 bytes") as caught:
                 too_much()
             assert (caught.value.status, caught.value.code) == (413, "body-too-large")
