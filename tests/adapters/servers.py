@@ -52,6 +52,17 @@ GRANIAN = Server(
     ),
     is_asgi=True,
 )
+HYPERCORN = Server(
+    "hypercorn",
+    ("-m", "hypercorn", "asgi:{app}:create()", "--bind", "127.0.0.1:{port}", "--workers", "{workers}"),
+    is_asgi=True,
+)
+# As the servers above, with WebSockets.
+UVICORN_WEBSOCKETS = Server("uvicorn-websockets", (*_UVICORN, "--ws", "websockets-sansio"), is_asgi=True)
+UVICORN_WSPROTO = Server("uvicorn-wsproto", (*_UVICORN, "--ws", "wsproto"), is_asgi=True)
+GRANIAN_WEBSOCKETS = Server(
+    "granian-websockets", tuple(each for each in GRANIAN.arguments if each != "--no-ws"), is_asgi=True
+)
 GUNICORN_SYNC = Server("gunicorn-sync", (*_GUNICORN, "-k", "sync"))
 GUNICORN_THREADS = Server("gunicorn-gthread", (*_GUNICORN, "-k", "gthread", "--threads", "24"))
 GUNICORN_PRELOADED = Server("gunicorn-preloaded", (*_GUNICORN, "-k", "gthread", "--threads", "8", "--preload"))
