@@ -715,7 +715,7 @@ def test_websockets_are_sold() -> None:
         client.websocket_connect("/router/included", headers=headers),
     ):
         pass
-    assert (dearer.value.json()["code"], dearer.value.json()["amount_sats"]) == ("wrong-endpoint", 5)
+    assert (dear.value.json()["code"], dear.value.json()["amount_sats"]) == ("wrong-endpoint", 5)
     assert not ran
     with client.websocket_connect("/priced", headers=headers) as websocket:
         assert websocket.receive_text() == "paid"
