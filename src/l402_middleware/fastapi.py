@@ -19,6 +19,7 @@ from .paywall.delivery import Payment
 from .paywall.offer import Conditions, Offer, Price, offer_of
 from .paywall.paywall import Paywall
 from .paywall.settings import paywall_from_settings
+from .paywall.whole_application import WholeApplication, whole_or_none
 from .routing import Choice
 from .starlette import RefusalResponse, chosen_route, endpoint_name, guarded, l402_required
 
@@ -38,7 +39,7 @@ def Priced(price: Price, **conditions: Unpack[Conditions]) -> Any:  # noqa: N802
 
 
 def Free() -> Any:  # noqa: N802
-    """A dependency that gives away what a less specific `Priced` would sell: `dependencies=[Free()]` on a route."""
+    """A dependency that gives away what a less specific `Priced`, or the `default` of `L402`, would sell."""
     return Depends(PriceTag(None))
 
 
@@ -60,8 +61,10 @@ def L402(  # noqa: N802 - as Flask's
     if app.middleware_stack is not None:
         raise ConfigurationError("L402(app, paywall) comes too late: call it before the application starts")
     paywall = paywall_from_settings() if paywall is None else paywall
-    app.user_middleware.append(Middleware(L402Middleware, paywall=paywall, default=default, free=free))
-    document(app)
+    whole = whole_or_none(default, free)
+    options: dict[str, Any] = {} if whole is None else {"default": whole.offer, "free": whole.free}
+    app.user_middleware.append(Middleware(L402Middleware, paywall=paywall, **options))
+    document(app, whole)
 
 
 class L402Middleware(starlette.L402Middleware):
@@ -76,8 +79,8 @@ class L402Middleware(starlette.L402Middleware):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._is_started:
             self._is_started = True
-            for app in _applications(scope.get("app")):
-                document(app)
+            for app, mount in _applications(scope.get("app")):
+                document(app, self.whole, mount)
                 if scope["type"] == "lifespan" and (faults := list(_faults(app))):
                     await receive()
                     await send({"type": "lifespan.startup.failed", "message": "\n".join(faults)})
@@ -85,8 +88,9 @@ class L402Middleware(starlette.L402Middleware):
         await super().__call__(scope, receive, send)
 
     def sells(self, choice: Choice, scope: Scope) -> bool:
-        """Whether the route's decorator or dependencies price it."""
-        return _known_terms(choice.route).offer is not None or super().sells(choice, scope)
+        """Whether the route's decorator or dependencies say what it costs, be it nothing."""
+        terms = _known_terms(choice.route)
+        return terms.offer is not None or bool(terms.tags) or super().sells(choice, scope)
 
 
 class PriceTag:
@@ -142,7 +146,9 @@ def terms_of(route: Any) -> Terms:
     if decorated is not None and parameters:
         raise ConfigurationError(f"{route.path} has two prices: one from @l402_required, one from a parameter")
     tags = [tag for level in levels for tag in level]
-    return Terms(decorated or (tags[-1].offer if tags else None), tags)
+    if decorated is None and not tags:
+        return _NO_TERMS
+    return Terms(decorated or tags[-1].offer, tags)
 
 
 def _tags(dependant: Dependant) -> Iterator[PriceTag]:
@@ -162,19 +168,21 @@ def _known_terms(route: Any) -> Terms:
     return terms
 
 
-async def _is_refused(route: Any, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Whether this request does not pay what the route costs, and has been answered."""
-    offer = _known_terms(route).offer
-    if offer is None:
+async def _is_refused(terms: Terms, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Whether this request does not pay what its route costs, and has been answered."""
+    if terms.offer is None:
+        if terms.tags and (visit := scope.get("l402")) is not None:
+            visit.default = None
         return False
     visit = guarded(scope.get("l402"))
-    refusal = await visit.admit(offer, endpoint_name(scope))
-    if refusal is not None:
-        if isinstance(visit, Handshake):
-            await visit.answer(refusal)
-        else:
-            await RefusalResponse(refusal, scope["method"])(scope, receive, send)
-    return refusal is not None
+    refusal = await visit.admit(terms.offer, endpoint_name(scope))
+    if refusal is None:
+        return False
+    if isinstance(visit, Handshake):
+        await visit.answer(refusal)
+    else:
+        await RefusalResponse(refusal, scope["method"])(scope, receive, send)
+    return True
 
 
 # Here routing has chosen, and nothing has been read or run: no body is parsed, and no dependency solved. A dependency
@@ -185,15 +193,16 @@ _handle, _handle_websocket = APIRoute.handle, APIWebSocketRoute.handle
 async def _handle_paid(self: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
     """`APIRoute.handle`, that asks for the price first."""
     route = chosen_route(scope, self)
+    terms = _known_terms(route)
     # Of another method FastAPI says 405: the endpoint is not called, and there is nothing to sell.
     is_called = not route.methods or scope["method"] in route.methods
-    if not (is_called and await _is_refused(route, scope, receive, send)):
+    if terms is _NO_TERMS or not is_called or not await _is_refused(terms, scope, receive, send):
         await _handle(self, scope, receive, send)
 
 
 async def _handle_websocket_paid(self: WebSocketRoute, scope: Scope, receive: Receive, send: Send) -> None:
     """`APIWebSocketRoute.handle`, that asks for the price first."""
-    if not await _is_refused(self, scope, receive, send):
+    if not await _is_refused(_known_terms(self), scope, receive, send):
         await _handle_websocket(self, scope, receive, send)
 
 
@@ -201,40 +210,47 @@ APIRoute.handle = _handle_paid  # type: ignore[method-assign]
 APIWebSocketRoute.handle = _handle_websocket_paid  # type: ignore[method-assign]
 
 
-def document(app: FastAPI) -> None:
-    """Let the application's OpenAPI document say what its operations cost."""
+def document(app: FastAPI, whole: WholeApplication | None = None, mount: str = "") -> None:
+    """Let the application's OpenAPI document say what its operations cost, alone or below `mount` in a `whole` one."""
     if not isinstance(app.openapi, _PricedDocument):
-        app.openapi = _PricedDocument(app)  # type: ignore[method-assign]
+        app.openapi = _PricedDocument(app, whole, mount)  # type: ignore[method-assign]
 
 
 class _PricedDocument:
     """In place of an application's `openapi`: what that gives, with the prices."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, whole: WholeApplication | None, mount: str) -> None:
         self._app = app
         self._make = app.openapi
+        self._whole = whole
+        self._mount = mount
 
     def __call__(self) -> dict[str, Any]:
         made = self._make()
         sold: dict[tuple[str, str], Offer] = {}
         for route in iter_route_contexts(self._app.routes):
+            path = route.path_format or ""
+            offer = self._offer(terms_of(route), path)
             for method in route.methods or ():
-                key = (route.path_format or "", method.lower())
-                offer = terms_of(route).offer
                 # Of two routes for one operation, FastAPI documents the last.
-                sold.pop(key, None)
+                sold.pop((path, method.lower()), None)
                 if offer is not None:
-                    sold[key] = offer
+                    sold[path, method.lower()] = offer
         add_prices(made, sold)
         return made
 
+    def _offer(self, terms: Terms, path: str) -> Offer | None:
+        if self._whole is None or terms is not _NO_TERMS or self._mount + path in self._whole.free:
+            return terms.offer
+        return self._whole.offer
 
-def _applications(app: Any) -> Iterator[FastAPI]:
-    """A FastAPI application, and those that are mounted in it."""
+
+def _applications(app: Any, mount: str = "") -> Iterator[tuple[FastAPI, str]]:
+    """A FastAPI application, and those that are mounted in it, with their mounts."""
     if isinstance(app, FastAPI):
-        yield app
+        yield app, mount
         for route in iter_route_contexts(app.routes):
-            yield from _applications(getattr(route.original_route, "app", None))
+            yield from _applications(getattr(route.original_route, "app", None), f"{mount}{route.path or ''}")
 
 
 def _faults(app: FastAPI) -> Iterable[str]:

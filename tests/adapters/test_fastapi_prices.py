@@ -757,6 +757,36 @@ def test_what_the_application_does_not_cover() -> None:
     assert client.get("/nowhere").status_code == 404
 
 
+def test_free_in_an_application_that_is_sold_whole() -> None:
+    """With a `default` everything has a price, documents and mounts too; `Free()` gives away what it stands at."""
+    app, router, part = FastAPI(), APIRouter(dependencies=[Free()]), FastAPI(dependencies=[Free()])
+    L402(app, Paywall(DevNode(), secret_keys=[KEY]), default=2, free=iter(["/listed"]))
+    app.get("/listed")(noisy)
+    app.get("/default")(noisy)
+    app.get("/own", dependencies=[Priced(5)])(noisy)
+    app.get("/spared", dependencies=[Free()])(noisy)
+    router.get("/router")(noisy)
+    router.get("/dear", dependencies=[Priced(7)])(noisy)
+    app.include_router(router, prefix="/in")
+    part.get("/x")(noisy)
+    app.mount("/part", part)
+
+    @app.websocket("/socket", dependencies=[Free()])
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    client = TestClient(app, client=("127.0.0.1", 1), raise_server_exceptions=False)
+    for url in ("/listed", "/spared", "/in/router", "/part/x"):
+        assert client.get(url).status_code == 200
+    with client.websocket_connect("/socket"):
+        ran.clear()
+    prices = {"/default": 2, "/own": 5, "/in/dear": 7, "/docs": 2, "/part/docs": 2, "/nowhere": 2}
+    assert {url: quoted(client, "GET", url) for url in prices} == prices
+    assert not ran
+    assert client.get("/default", headers=buy(client, "GET", "/default")).status_code == 200
+
+
 # --- installing it
 
 

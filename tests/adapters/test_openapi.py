@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 
-from l402_middleware import Payment, Paywall, RequestView, usd
+from l402_middleware import Offer, Payment, Paywall, RequestView, usd
 from l402_middleware.fastapi import L402, Free, L402Middleware, Priced, l402_required
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers.devnode import DevNode
@@ -224,6 +224,21 @@ def test_what_stands_at_one_operation() -> None:
         ("/decorated", "get"): "Costs 7 sat, good for calling this once.",
         ("/in/router", "get"): "Costs 5 sat, good for calling this as often as you like while it is valid.",
     }
+
+
+@pytest.mark.parametrize("is_mounted", [False, True])
+def test_an_application_that_is_sold_whole(is_mounted: bool) -> None:
+    """With a `default`, each operation has its own price or that one; free are the listed paths and `Free()`."""
+    app = shop()
+    guarded, mount = (FastAPI(), "/inner") if is_mounted else (app, "")
+    L402(guarded, paywall(), default=Offer(2, uses=None), free=[f"{mount}/free"])
+    if is_mounted:
+        guarded.mount(mount, app)
+        TestClient(guarded).get("/")
+    app.get("/unpriced")(lambda: None)
+    sold = {key: each["x-l402"] for key, each in operations(app.openapi()).items() if "x-l402" in each}
+    default = {"amount_msat": 2000, "uses": None, "valid_for": 3600, "bind": "endpoint"}
+    assert sold == SOLD | {("/unpriced", "get"): default}
 
 
 def test_late_routes_are_documented() -> None:

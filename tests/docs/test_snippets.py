@@ -21,6 +21,7 @@ SOLD = {
     DOCS / "fastapi.md": [
         ["/forecast", "/forecast?days=2"],
         ["/maps/rain", "/v2/maps/rain", "/maps/satellite", "/long?days=3", "/sun"],
+        ["/moon"],
     ],
     DOCS / "fiat.md": [["/forecast", "/long?days=2"]],
     DOCS / "quickstart.md": [
