@@ -399,3 +399,23 @@ def test_what_runs_unpaid_does_run_unpaid() -> None:
     app.url_value_preprocessor(lambda endpoint, values: ran.append(f"before {request.path}"))
     assert app.test_client().get("/a").status_code == 402
     assert ran == ["before /a"]
+
+
+class Busy(ByMethod):
+    """Everything that can stand before a priced method."""
+
+    decorators = [keeps]  # noqa: RUF012
+
+    def dispatch_request(self, **values: Any) -> ResponseReturnValue:
+        return super().dispatch_request(**values)
+
+    get = keeps(ByMethod.get)
+
+
+def test_what_a_view_class_runs_unpaid_is_noted() -> None:
+    """Decorators of the class and of its method, and its own way to dispatch, run before the method is paid."""
+    (get,) = (finding for finding in audit(guarded(("/a", Busy.as_view("v")))) if finding.method == "GET")
+    assert get.verdict.status == "priced"
+    assert get.notes == ("runs before it is paid: keeps, Busy.dispatch_request, loses",)
+    # A whole view is decided about before any of its decorators.
+    assert only(guarded(("/a", keeps(priced))), "/a").notes == ()

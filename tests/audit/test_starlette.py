@@ -388,3 +388,22 @@ def test_the_offer_is_the_one_that_is_sold() -> None:
 def test_a_price_under_an_object_is_not_lost_sight_of() -> None:
     """An object as a route's endpoint is an application of its own to Starlette: the audit does not call it priced."""
     assert statuses(audit(guarded(Route("/a", Cache(priced))))) == {"* /a": "free"}
+
+
+class Busy(HTTPEndpoint):
+    """Everything that can stand before a priced method."""
+
+    async def dispatch(self) -> None:
+        await super().dispatch()
+
+    @keeps
+    @l402_required(price=3)
+    async def get(self, request: Request) -> Response:
+        return PlainTextResponse("sold")
+
+
+def test_what_runs_unpaid_is_noted() -> None:
+    """A decorator above @l402_required, and an endpoint's own way to dispatch, run before the payment."""
+    assert only(guarded(Route("/a", keeps(priced))), "/a").notes == ("runs before it is paid: loses",)
+    assert only(guarded(Route("/a", Busy)), "/a").notes == ("runs before it is paid: Busy.dispatch, loses",)
+    assert only(guarded(Route("/a", priced)), "/a").notes == ()

@@ -90,6 +90,16 @@ def name_of(thing: object) -> str:
     return str(getattr(thing, "__qualname__", type(thing).__qualname__)).rpartition("<locals>.")[2]
 
 
+def decorators_above(endpoint: object) -> list[str]:
+    """The names of the decorators, outermost first, above the one that priced `endpoint`, whose mark they keep."""
+    names = []
+    while isinstance(endpoint, FunctionType) and offer_of(getattr(endpoint, "__wrapped__", None)) is not None:
+        # A decorator that keeps the name of what it wraps can not keep that of its code.
+        names.append(endpoint.__code__.co_qualname.partition(".<locals>")[0])
+        endpoint = endpoint.__wrapped__  # type: ignore[attr-defined]
+    return names
+
+
 def _offers_below(endpoint: object) -> Iterator[Offer]:
     while (endpoint := getattr(endpoint, "__wrapped__", None)) is not None:
         offer = offer_of(endpoint)

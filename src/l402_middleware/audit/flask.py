@@ -24,7 +24,7 @@ from werkzeug.routing import (
 )
 
 from ..flask import _admit_early, _Wrapped
-from .finding import PREFLIGHT, Finding, Verdict, free, hole, name_of, verdict_on
+from .finding import PREFLIGHT, Finding, Verdict, decorators_above, free, hole, name_of, verdict_on
 from .place import Found, Layer, Place, explore_or_say, layer_of
 
 _SAMPLES: Final[dict[type[BaseConverter], Any]] = {
@@ -139,6 +139,8 @@ def _notes(app: Flask, place: Place, rule: Rule, view: object, method: str) -> I
         if layer.kind not in (_Wrapped, DispatcherMiddleware):
             yield f"{layer} stands inside the extension L402: what it answers itself is not paid for"
     unpaid = [name_of(function) for function in _run_unpaid(app, rule, view)]
+    if verdict_on(view).offer is None:
+        unpaid += _run_unpaid_by_class(view, method)
     if unpaid:
         yield f"runs before it is paid: {', '.join(unpaid)}"
 
@@ -154,6 +156,16 @@ def _run_unpaid(app: Flask, rule: Rule, view: object) -> Iterator[Callable[..., 
                 yield function
             elif verdict_on(view).offer is not None:
                 return  # what follows runs for those who have paid
+
+
+def _run_unpaid_by_class(view: object, method: str) -> Iterator[str]:
+    """What a view class runs before it comes to its method, or to its `dispatch_request`, that is priced."""
+    cls: Any = getattr(view, "view_class", MethodView)
+    yield from (name_of(decorator) for decorator in reversed(cls.decorators))
+    handler = _handler(view, method)
+    if cls.dispatch_request not in (MethodView.dispatch_request, handler):
+        yield name_of(cls.dispatch_request)
+    yield from decorators_above(handler)
 
 
 def _reached(verdict: Verdict, app: Flask, rule: Rule, method: str) -> Verdict:

@@ -20,7 +20,7 @@ from ..asgi.middleware import PaywallMiddleware
 from ..core.errors import ConfigurationError
 from ..paywall.whole_application import WholeApplication
 from ..starlette import L402Middleware
-from .finding import PREFLIGHT, Finding, Verdict, free, hole, name_of, verdict_on
+from .finding import PREFLIGHT, Finding, Verdict, decorators_above, free, hole, name_of, verdict_on
 from .place import Found, Layer, Place, explore_or_say, layer_of, wrapped_by
 
 _ENDPOINT_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
@@ -251,14 +251,25 @@ def _notes(route: Any, place: Place, method: str, verdict: Verdict) -> Iterator[
         return
     if method == "OPTIONS":
         yield PREFLIGHT
+    unpaid = list(_run_unpaid(route, method))
+    if unpaid:
+        yield f"runs before it is paid: {', '.join(unpaid)}"
+
+
+def _run_unpaid(route: Any, method: str) -> Iterator[str]:
+    endpoint: Any = route.endpoint
+    if isinstance(endpoint, type):
+        if endpoint.dispatch is not HTTPEndpoint.dispatch:
+            yield name_of(endpoint.dispatch)
+        endpoint = getattr(endpoint, method.lower())
     dependant = getattr(route, "dependant", None)
     # With a body to read, FastAPI is refused that first; and with our `handle` in its place, it asks before anything.
     handle = getattr(getattr(route, "original_route", route), "handle", None)
-    is_asked_first = getattr(handle, "__module__", "") == "l402_middleware.fastapi"
-    if dependant is not None and getattr(route, "body_field", None) is None and not is_asked_first:
-        names = [name_of(dependency.call) for dependency in dependant.dependencies]
-        if names:
-            yield f"runs before it is paid: {', '.join(names)}"
+    if getattr(handle, "__module__", "") == "l402_middleware.fastapi":
+        return
+    if dependant is not None and getattr(route, "body_field", None) is None:
+        yield from (name_of(dependency.call) for dependency in dependant.dependencies)
+    yield from decorators_above(endpoint)
 
 
 def _reached(verdict: Verdict, place: Place, method: str, path: str) -> Verdict:
