@@ -340,6 +340,7 @@ def test_an_endpoint_with_one_priced_method_says_so_of_the_other() -> None:
     "routes",
     [
         [Route("/items/latest", free), Route("/items/{id}", priced)],
+        [Route("/items/l402", free), Route("/items/{id}", priced)],
         [Route("/items/{id:int}", free), Route("/items/{id}", priced)],
         [Route("/items/{id}", free, methods=["POST"]), Route("/items/{id}", priced)],
         [Mount("/items/x", routes=[Route("/y", free)]), Route("/items/{id:path}", priced)],
@@ -351,6 +352,17 @@ def test_routes_that_share_some_paths_are_no_hole(routes: list[BaseRoute]) -> No
     """A route that takes a part of another one's paths, or another method, hides nothing."""
     (finding,) = (finding for finding in audit(guarded(*routes)) if finding.verdict.offer)
     assert finding.verdict.status == "priced"
+
+
+def test_a_route_hidden_below_a_mount_is_a_hole() -> None:
+    """What a router below a mount gives to an earlier route is found, with the path as that router sees it."""
+    app = guarded(Mount("/{shop}", routes=[Route("/{any}", free), Route("/a", priced)]))
+    assert "never reached: Route /{any}" in only(app, "/{shop}/a").verdict.reason
+
+
+def test_free_routes_have_no_notes() -> None:
+    """What is worth knowing of priced routes is not said of free ones."""
+    assert only(Starlette(routes=[Route("/a", free)], middleware=misplaced(Middleware(Logged)).user_middleware), "/a").notes == ()
 
 
 def test_endpoints_side_by_side_in_a_factory_are_told_apart() -> None:

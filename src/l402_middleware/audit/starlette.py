@@ -258,9 +258,10 @@ def _notes(route: Any, place: Place, method: str, verdict: Verdict) -> Iterator[
 
 def _run_unpaid(route: Any, method: str) -> Iterator[str]:
     endpoint: Any = route.endpoint
+    dispatch = getattr(endpoint, "dispatch", None)
     if isinstance(endpoint, type):
-        if endpoint.dispatch is not HTTPEndpoint.dispatch:
-            yield name_of(endpoint.dispatch)
+        if dispatch is not HTTPEndpoint.dispatch:
+            yield name_of(dispatch)
         endpoint = getattr(endpoint, method.lower())
     dependant = getattr(route, "dependant", None)
     # With a body to read, FastAPI is refused that first; and with our `handle` in its place, it asks before anything.
