@@ -362,7 +362,12 @@ def test_a_route_hidden_below_a_mount_is_a_hole() -> None:
 
 def test_free_routes_have_no_notes() -> None:
     """What is worth knowing of priced routes is not said of free ones."""
-    assert only(Starlette(routes=[Route("/a", free)], middleware=misplaced(Middleware(Logged)).user_middleware), "/a").notes == ()
+    assert (
+        only(
+            Starlette(routes=[Route("/a", free)], middleware=misplaced(Middleware(Logged)).user_middleware), "/a"
+        ).notes
+        == ()
+    )
 
 
 def test_endpoints_side_by_side_in_a_factory_are_told_apart() -> None:
