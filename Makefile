@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench soak fuzz docs clean
+.PHONY: demo test lint bench soak flood fuzz docs clean
 
 # Half a virtual environment (Debian without python3-venv) must not pass for a whole one the next time.
 .DELETE_ON_ERROR:
@@ -29,6 +29,9 @@ KILLS ?= 200
 
 soak: .venv/test
 	$(BIN)/python -m tests.faults.soak $(KILLS)
+
+flood: .venv/test
+	$(BIN)/python -m tests.faults.flood
 
 # How many inputs for each target, and after how many seconds to end it anyway (0: never).
 RUNS ?= 100000

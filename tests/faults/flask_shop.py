@@ -41,6 +41,12 @@ def peer() -> str:
     raise AssertionError
 
 
+@l402_required(price=500, uses=None)
+def season() -> str:
+    """A pass."""
+    return "goods"
+
+
 def free() -> str:
     """Nothing to pay."""
     return "free"
@@ -50,7 +56,7 @@ def create(paywall: Paywall | None = None) -> Flask:
     """The application."""
     app = Flask(__name__)
     L402(app, paywall)
-    for view in (work, bundle, peer, free):
+    for view in (work, bundle, season, peer, free):
         app.add_url_rule(f"/{view.__name__}", view_func=view)
     app.add_url_rule("/upload", view_func=upload, methods=["POST"])
     return app

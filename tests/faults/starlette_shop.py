@@ -44,6 +44,12 @@ async def peer(request: Request) -> Response:
     raise AssertionError
 
 
+@l402_required(price=500, uses=None)
+async def season(request: Request) -> Response:
+    """A pass."""
+    return PlainTextResponse("goods")
+
+
 async def free(request: Request) -> Response:
     """Nothing to pay."""
     return PlainTextResponse("free")
@@ -55,6 +61,7 @@ def create(paywall: Paywall | None = None) -> Starlette:
         routes=[
             Route("/work", work),
             Route("/bundle", bundle),
+            Route("/season", season),
             Route("/free", free),
             Route("/upload", upload, methods=["POST"]),
             Route("/peer", peer),

@@ -21,6 +21,7 @@ from l402_middleware.providers.transport import MAX_REQUESTS
 from l402_middleware.starlette import L402Middleware, l402_required
 from tests.paywall.shop import KEY
 
+from ..faults.flood import WalletProcess
 from .hanging import hanging
 
 TIMEOUT = 1.0
@@ -104,3 +105,55 @@ async def test_a_flood_of_unpaid_requests_while_the_node_hangs(caplog: pytest.Lo
     # Two rounds of turns, four where the machine is late, and the probes; without a breaker, a round in each second.
     assert 0 < node.requests <= 4 * MAX_REQUESTS + elapsed / PAUSE
     assert sizes[-1] < sizes[3] + 2_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+@pytest.mark.parametrize("end", ["stopped", "killed"])
+async def test_a_node_that_goes_and_comes_back(end: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Case 98: away in the middle of a flood, refusing connections or silent, it is tried again, and sells again."""
+    caplog.set_level(logging.CRITICAL)
+    caplog.clear()
+    node = WalletProcess()
+    wallet = LNbits(f"http://127.0.0.1:{node.port}", invoice_key="key", network="regtest", timeout=TIMEOUT)
+    statuses: Counter[int] = Counter()
+    paid: Counter[int] = Counter()
+    headers = {"Authorization": await bought()}
+
+    async def flood(client: httpx2.AsyncClient, seconds: float) -> None:
+        async def ask(counter: Counter[int], headers: dict[str, str]) -> None:
+            counter[(await client.get("/", headers=headers)).status_code] += 1
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(int(seconds * 50)):
+                tasks.start_soon(ask, statuses, {})
+                tasks.start_soon(ask, paid, headers)
+                await anyio.sleep(0.02)
+
+    try:
+        async with client_of(shop(Failover(wallet, pause=PAUSE))) as client:
+            await flood(client, 0.5)
+            assert statuses.keys() == {402}
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(flood, client, 2.5)
+                await anyio.sleep(0.5)
+                if end == "killed":
+                    node.kill()
+                else:
+                    node.stop()
+            assert statuses.keys() == {402, 503}
+            if end == "killed":
+                node.start()
+            else:
+                node.go_on()
+            with anyio.fail_after(10):
+                while (await client.get("/")).status_code != 402:
+                    await anyio.sleep(0.1)
+            statuses.clear()
+            await flood(client, 0.5)
+            assert statuses.keys() == {402}
+    finally:
+        await wallet.aclose()
+        node.go_on()
+        node.kill()
+    assert paid.keys() == {200}

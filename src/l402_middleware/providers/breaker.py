@@ -41,6 +41,11 @@ class Breaker:
         return self._probe_at is not None
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the last attempt that counted was a failure."""
+        return self._failures > 0
+
+    @property
     def fault(self) -> ProviderFault:
         """The kind of the last failure."""
         return self._fault

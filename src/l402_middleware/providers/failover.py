@@ -120,7 +120,7 @@ class Failover:
         provider, breaker = self.providers[number], self._breakers[number]
         place = None
         try:
-            place = yield from do(self._lines[number].enter())
+            place = yield from do(self._lines[number].enter(after_a_failure=breaker.has_failed))
             seconds = min(seconds, HASTE) if place.in_haste else seconds
             accepted = accept((yield from _in_time(provider, seconds, provider.create_invoice(request))))
         except ProviderError as error:

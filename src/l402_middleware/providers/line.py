@@ -34,8 +34,8 @@ class Line:
 
     A blocking server has a few threads, and one that waits serves nobody else. So `threads` of a process wait for as
     long as they may. More do so in haste, for `HASTE` seconds at most; and none of these comes while somebody has been
-    waiting for longer than that. On an event loop up to `MAX_TASKS` wait. Raises `ConfigurationError` for a number that
-    can not work.
+    waiting for longer than that, nor after a failure. On an event loop up to `MAX_TASKS` wait. Raises
+    `ConfigurationError` for a number that can not work.
     """
 
     def __init__(self, threads: int) -> None:
@@ -47,16 +47,16 @@ class Line:
         self._threads: dict[int, dict[Place, float]] = {}
         self._tasks: dict[int, dict[Place, float]] = {}
 
-    def enter(self) -> Step[Place]:
+    def enter(self, *, after_a_failure: bool) -> Step[Place]:
         """A place, to be left in the end. The step raises `ProviderError` of kind `busy` where there is none."""
-        return _Enter(self)
+        return _Enter(self, after_a_failure)
 
-    def thread_enters(self) -> Place:
+    def thread_enters(self, after_a_failure: bool) -> Place:
         with self._lock:
             line, now = self._threads.setdefault(os.getpid(), {}), time.monotonic()
             in_haste = len(line) >= self._max_threads
             # In the order in which they came.
-            if in_haste and now - next(iter(line.values())) > HASTE:
+            if in_haste and (after_a_failure or now - next(iter(line.values())) > HASTE):
                 raise ProviderError("busy", f"{len(line)} threads wait for it already")
             return _placed(line, in_haste, now)
 
@@ -69,11 +69,12 @@ class Line:
 
 
 class _Enter(Step[Place]):
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, after_a_failure: bool) -> None:
         self._line = line
+        self._after_a_failure = after_a_failure
 
     def block(self) -> Place:
-        return self._line.thread_enters()
+        return self._line.thread_enters(self._after_a_failure)
 
     async def wait(self) -> Place:
         return self._line.task_enters()
