@@ -125,7 +125,7 @@ def _admit_early() -> FlaskResponse | None:
     """Refuse before any other `before_request` function reads the body or opens a session."""
     g.l402 = None
     sells_everything = current_app.extensions[_WHOLE] is not None
-    offer = _offer_of_view(with_methods=sells_everything)
+    offer = _offer_of_view()
     if offer is not None:
         return _admit(offer)
     default = _visit().default if sells_everything else None
@@ -134,15 +134,15 @@ def _admit_early() -> FlaskResponse | None:
     return _admit(*default)
 
 
-def _offer_of_view(*, with_methods: bool) -> Offer | None:
-    """What the view sells that Flask will call; of a `MethodView`, if asked for, what its method does."""
+def _offer_of_view() -> Offer | None:
+    """What the view sells that Flask will call; of a `MethodView`, what its method does."""
     if request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False):
         # Flask answers this itself, without the view; a browser's preflight can not pay.
         return None
     view = current_app.view_functions.get(request.endpoint or "")
     offer = offer_of(view)
     view_class = getattr(view, "view_class", None)
-    if offer is not None or view_class is None or not with_methods:
+    if offer is not None or view_class is None:
         return offer
     if view_class.dispatch_request is not MethodView.dispatch_request:
         return offer_of(view_class.dispatch_request)

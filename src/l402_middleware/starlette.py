@@ -68,7 +68,7 @@ class L402Middleware(PaywallMiddleware):
 
     def own_sale(self, scope: Scope) -> Sale | None:
         """What the endpoint that the router chose sells."""
-        offer = offer_of(scope.get("endpoint"))
+        offer = offer_of(_handler(scope.get("endpoint"), method_of(scope)))
         return None if offer is None else (offer, endpoint_name(scope))
 
     async def run(self, visit: Visit, sale: Sale | None) -> None:

@@ -1,6 +1,7 @@
 """The audit of Flask applications: every way to route, and every way to lose a price."""
 
 from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -365,7 +366,7 @@ def preprocess(endpoint: str | None, values: dict[str, Any] | None) -> None:
 
 
 def test_what_runs_unpaid_is_noted() -> None:
-    """What Flask runs before the paywall decides is named: all of it, where only a method is priced."""
+    """What Flask runs before the paywall decides is named: all of it, where a class dispatches in its own manner."""
     app = guarded(("/a", priced), ("/v", ByMethod.as_view("v")))
     blueprint = Blueprint("part", __name__)
     blueprint.add_url_rule("/b", view_func=priced)
@@ -374,7 +375,10 @@ def test_what_runs_unpaid_is_noted() -> None:
     app.before_request(eager)
     assert only(app, "/a").notes == only(app, "/b").notes == ()
     (get,) = (finding for finding in audit(app) if str(finding) == "GET /v")
-    assert get.notes == ("runs before it is paid: eager",)
+    assert get.notes == ()
+    app.add_url_rule("/busy", view_func=Busy.as_view("busy"))
+    (busy,) = (finding for finding in audit(app) if str(finding) == "GET /busy")
+    assert busy.notes[0].startswith("runs before it is paid: eager, keeps")
     app.url_value_preprocessor(preprocess)
     app.before_request_funcs[None].insert(0, eager)
     assert only(app, "/b").notes == ("runs before it is paid: preprocess, eager",)
@@ -419,3 +423,21 @@ def test_what_a_view_class_runs_unpaid_is_noted() -> None:
     assert get.notes == ("runs before it is paid: keeps, Busy.dispatch_request, loses",)
     # A whole view is decided about before any of its decorators.
     assert only(guarded(("/a", keeps(priced))), "/a").notes == ()
+
+
+def cached(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that has the answer already."""
+    return wraps(function)(lambda *args, **kwargs: "sold before")
+
+
+class Cached(ByMethod):
+    """An answer that is there already, above the price."""
+
+    get = cached(ByMethod.get)
+
+
+def test_an_answer_that_is_there_already_is_paid_for_too() -> None:
+    """Case 66: a decorator above @l402_required, on a view or on a class's method, gives nothing away."""
+    app = guarded(("/a", cached(priced)), ("/v", Cached.as_view("v")))
+    for path in ("/a", "/v"):
+        assert app.test_client().get(path).status_code == 402

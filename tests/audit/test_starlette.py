@@ -1,7 +1,7 @@
 """The audit of Starlette applications: every way to route, and every way to lose a price."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -424,3 +424,26 @@ def test_what_runs_unpaid_is_noted() -> None:
     assert only(guarded(Route("/a", keeps(priced))), "/a").notes == ("runs before it is paid: loses",)
     assert only(guarded(Route("/a", Busy)), "/a").notes == ("runs before it is paid: Busy.dispatch, loses",)
     assert only(guarded(Route("/a", priced)), "/a").notes == ()
+
+
+def cached(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that has the answer already."""
+
+    @wraps(function)
+    async def answer(*args: Any, **kwargs: Any) -> Response:
+        return PlainTextResponse("sold before")
+
+    return answer
+
+
+class Cached(HTTPEndpoint):
+    """An answer that is there already, above the price."""
+
+    get = cached(View.get)
+
+
+def test_an_answer_that_is_there_already_is_paid_for_too() -> None:
+    """Case 66: a decorator above @l402_required, on a function or on a class's method, gives nothing away."""
+    client = TestClient(guarded(Route("/a", cached(priced)), Route("/v", Cached)))
+    for path in ("/a", "/v"):
+        assert client.get(path).status_code == 402

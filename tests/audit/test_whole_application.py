@@ -6,6 +6,7 @@ from typing import Any
 import falcon
 import flask
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -13,12 +14,17 @@ from starlette.testclient import TestClient
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client
 
+import l402_middleware.fastapi
 from l402_middleware import asgi, wsgi
 from l402_middleware.audit import audit
+from l402_middleware.fastapi import Free, Priced
+from l402_middleware.flask import L402
+from l402_middleware.starlette import L402Middleware
 
 from .holes import only, paywall, statuses
 from .test_flask import free as free_view
 from .test_flask import guarded as guarded_flask
+from .test_flask import priced as priced_view
 from .test_starlette import Echo, Logged, Outer, bare, foreign, free, priced
 
 ROUTES = [
@@ -139,3 +145,54 @@ def test_what_breaks_answers_inside_is_noted() -> None:
     app = asgi.L402Middleware(Starlette(routes=ROUTES, middleware=[Middleware(Logged)]), paywall(), default=21)
     assert only(app, "/health").verdict.status == "priced"
     assert only(app, "/health").notes == ("Logged ends a broken answer as if it were whole: it is charged",)
+
+
+def made() -> str:
+    """An endpoint of FastAPI's."""
+    return "made"
+
+
+def starlette_default() -> Any:
+    """Starlette's own middleware, with a default price."""
+    routes = [*ROUTES, Route("/own", priced)]
+    return Starlette(routes=routes, middleware=[Middleware(L402Middleware, paywall(), default=7, free=["/health"])])
+
+
+def flask_default() -> Any:
+    """Flask's extension, with a default price."""
+    app = flask_site()
+    L402(app, paywall(), default=7, free=["/health"])
+    app.add_url_rule("/own", view_func=priced_view)
+    return app
+
+
+def fastapi_default() -> Any:
+    """FastAPI's, with a default price, and a route that is given away."""
+    app = FastAPI()
+    app.add_api_route("/health", made)
+    app.add_api_route("/own", made, dependencies=[Priced(21)])
+    app.add_api_route("/given", made, dependencies=[Free()])
+    l402_middleware.fastapi.L402(app, paywall(), default=7, free=["/health"])
+    return app
+
+
+@pytest.mark.parametrize(
+    ("make", "given"),
+    [(starlette_default, {"/health"}), (flask_default, {"/health"}), (fastapi_default, {"/health", "/given"})],
+)
+def test_a_default_beside_prices_of_their_own(make: Callable[[], Any], given: set[str]) -> None:
+    """Case 71: each route has its own price or the default, and the running application asks for that amount."""
+    app = make()
+    for finding in audit(app):
+        offer = finding.verdict.offer
+        assert (finding.path in given) is (finding.verdict.status == "free"), str(finding)
+        if finding.method == "WEBSOCKET" or offer is None:
+            continue
+        assert str(offer.price) == ("21 sat" if finding.path == "/own" else "7 sat")
+        path = finding.path.replace("{any}", "y").replace("<any_>", "y").replace("{path}", "z")
+        client: Any = app.test_client() if isinstance(app, flask.Flask) else TestClient(app)
+        answer = client.open(path, method=finding.method) if isinstance(app, flask.Flask) else client.get(path)
+        if finding.method in ("GET", "*"):
+            assert answer.status_code == 402, str(finding)
+            told = answer.json if isinstance(app, flask.Flask) else answer.json()
+            assert f"{told['amount_sats']} sat" == str(offer.price)

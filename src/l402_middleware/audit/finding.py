@@ -29,6 +29,8 @@ class Verdict:
     reason: str = ""
     remedy: str = ""
     offer: Offer | None = None
+    # Free by somebody's word, which counts before a default price where the paywall knows it.
+    is_given: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def _notes(app: Flask, place: Place, rule: Rule, view: object, method: str) -> I
         if layer.kind not in (_Wrapped, DispatcherMiddleware):
             yield f"{layer} stands inside the extension L402: what it answers itself is not paid for"
     unpaid = [name_of(function) for function in _run_unpaid(app, rule, view)]
-    if verdict_on(view).offer is None:
+    if not _is_asked_first(view):
         unpaid += _run_unpaid_by_class(view, method)
     if unpaid:
         yield f"runs before it is paid: {', '.join(unpaid)}"
@@ -154,8 +154,16 @@ def _run_unpaid(app: Flask, rule: Rule, view: object) -> Iterator[Callable[..., 
         for function in app.before_request_funcs.get(name, ()):
             if function is not _admit_early:
                 yield function
-            elif verdict_on(view).offer is not None:
+            elif _is_asked_first(view):
                 return  # what follows runs for those who have paid
+
+
+def _is_asked_first(view: object) -> bool:
+    """Whether the extension sees the price before the view runs: not where a class dispatches in its own manner."""
+    if verdict_on(view).offer is not None:
+        return True
+    dispatch = getattr(getattr(view, "view_class", None), "dispatch_request", None)
+    return dispatch is MethodView.dispatch_request or verdict_on(dispatch).offer is not None
 
 
 def _run_unpaid_by_class(view: object, method: str) -> Iterator[str]:

@@ -40,6 +40,10 @@ class Layer:
     path: str = ""
 
     @property
+    def knows_fastapi(self) -> bool:
+        return any(kind.__module__ == "l402_middleware.fastapi" for kind in getattr(self.kind, "__mro__", ()))
+
+    @property
     def knows_no_framework(self) -> bool:
         return self.kind.__module__.startswith(("l402_middleware.asgi", "l402_middleware.wsgi"))
 
@@ -69,7 +73,12 @@ class Place:
         """What the audit says of a route here. Where a paywall sells everything, what nothing else prices is priced."""
         full = self.path + path
         layer = next((layer for layer in reversed(self.layers) if layer.whole is not None), None)
-        if layer is not None and layer.whole is not None and verdict.status == "free":
+        if (
+            layer is not None
+            and layer.whole is not None
+            and verdict.status == "free"
+            and not (verdict.is_given and layer.knows_fastapi)
+        ):
             is_free = full.removeprefix(layer.path) in layer.whole.free
             verdict = _LISTED if is_free else Verdict("priced", offer=layer.whole.offer)
         elif layer is not None and verdict.offer is not None and layer.knows_no_framework:

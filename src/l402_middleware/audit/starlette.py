@@ -180,7 +180,8 @@ def _verdict_of_dependencies(fastapi: Any, route: Any) -> Verdict | None:
         return hole(str(error), "take one of the two away")
     if terms.offer is not None:
         return Verdict("priced", offer=terms.offer)
-    return free("Free() gives it away", "take Free() away, or list it among the exceptions") if terms.tags else None
+    remedy = "take Free() away, or list it among the exceptions"
+    return Verdict("free", "Free() gives it away", remedy, is_given=True) if terms.tags else None
 
 
 def _websocket(route: Any, place: Place) -> Finding:
