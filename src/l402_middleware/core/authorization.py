@@ -20,12 +20,9 @@ MAX_BYTES = 16 * 1024
 
 SCHEMES = frozenset({"l402", "lsat"})
 
-# OWS = *( SP / HTAB )    RFC 9110, section 5.6.3; str.split() would also split at other white space.
-_WHITE_SPACE = re.compile("[ \t]+")
-
 _PREIMAGE = re.compile("[0-9A-Fa-f]{64}", re.ASCII)
 
-_TO_STANDARD_ALPHABET = str.maketrans("-_", "+/")
+_TO_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +64,10 @@ def _our_credentials(value: str) -> Iterable[str]:
     """
     ours: list[str] | None = None
     for element in value.split(","):
-        words = _WHITE_SPACE.split(element.strip(" \t"))
+        # OWS = *( SP / HTAB )    RFC 9110, section 5.6.3; split() alone would also split at other white space.
+        words = [word for word in element.replace("\t", " ").split(" ") if word]
         # RFC 9110, section 5.6.1.2: empty list elements are ignored; folding an empty line makes one.
-        if words == [""]:
+        if not words:
             continue
         if len(words) == 1 and not _is_our_scheme(words[0]):
             if ours is not None:
@@ -103,7 +101,7 @@ def decode_base64(text: str) -> bytes:
     digits = text.rstrip("=")
     if not digits or (len(digits) != len(text) and (len(text) % 4 or len(text) - len(digits) > 2)):
         raise ValueError("not base64")
-    standard = digits.translate(_TO_STANDARD_ALPHABET).encode("ascii")
+    standard = digits.encode("ascii").translate(_TO_STANDARD_ALPHABET)
     raw = binascii.a2b_base64(standard + b"=" * (-len(standard) % 4))
     # a2b_base64 passes over stray characters and trailing bits; encoding again shows both.
     if binascii.b2a_base64(raw, newline=False).rstrip(b"=") != standard:

@@ -30,7 +30,7 @@ _SERVICE_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9-]{0,31}", re.ASCII)
 _UNIX_SECONDS = re.compile("0|[1-9][0-9]{0,14}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Terms:
     """What was quoted, and so what a credential is good for.
 
@@ -61,6 +61,7 @@ class Caveats:
         self._tier = f"{service}:0"
         self._namespace = f"{service}_"
         self._valid_until = f"{service}_valid_until"
+        self._sold_until = f"{self._valid_until}=".encode()
         self._offer = f"{service}_offer"
         self._capabilities = f"{service}_capabilities"
         self._callers = {f"{service}_ip": from_networks, f"{service}_tls": with_certificate}
@@ -136,10 +137,13 @@ class Caveats:
     def sold_until(self, caveats: Iterable[bytes]) -> int:
         """The `valid_until` that was sold, in `caveats` that `read` has accepted; later ones are the holder's own.
 
-        A payment has to be remembered this long: one that was shown narrowed comes back as it was sold.
+        A payment has to be remembered this long: one that was shown narrowed comes back as it was sold. Raises
+        `ValueError` where none is there.
         """
-        prefix = f"{self._valid_until}=".encode()
-        return next(int(caveat[len(prefix) :]) for caveat in caveats if caveat.startswith(prefix))
+        for caveat in caveats:
+            if caveat.startswith(self._sold_until):
+                return int(caveat[len(self._sold_until) :])
+        raise ValueError("no caveat says how long these are valid")
 
 
 def _understood(read: Callable[[str], Callers], value: str) -> Callers | None:

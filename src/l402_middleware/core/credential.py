@@ -20,7 +20,7 @@ VERSION = b"\x00\x00"
 IDENTIFIER_BYTES = 66
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verified:
     """A credential that is authentic, paid and unexpired: the payment's hash and the token's id (32 bytes each), and
     what was bought.
@@ -63,14 +63,16 @@ class Issuer:
         Every macaroon in it must be ours, the same token attenuated differently. Raises `BadCredential` with the
         code that says which check failed. Whether the terms fit the request and who sends it is the caller's to check.
         """
-        verified = [self._verify(raw, credential.preimage) for raw in credential.macaroons]
-        first = verified[0]
-        if len(verified) > 1 and any(_sale(other) != _sale(first) for other in verified):
-            raise BadCredential("invalid-credential")
-        if min(each.terms.valid_until for each in verified) <= now:
-            raise BadCredential("expired")
-        for other in verified[1:]:
+        first = self._verify(credential.macaroons[0], credential.preimage)
+        valid_until = first.terms.valid_until
+        for raw in credential.macaroons[1:]:
+            other = self._verify(raw, credential.preimage)
+            if _sale(other) != _sale(first):
+                raise BadCredential("invalid-credential")
+            valid_until = min(valid_until, other.terms.valid_until)
             first = replace(first, terms=replace(first.terms, callers=first.terms.callers & other.terms.callers))
+        if valid_until <= now:
+            raise BadCredential("expired")
         return first
 
     def _verify(self, raw: bytes, preimage: bytes) -> Verified:
@@ -84,13 +86,12 @@ class Issuer:
         # The location is not signed: held to one value, it can not make two tokens out of one.
         if parts.location != self._raw_location:
             raise BadCredential("wrong-service")
-        token_id = identifier[34:]
+        payment_hash, token_id = identifier[2:34], identifier[34:]
         for key in self._keys:
             if macaroon.is_signed_with(hmac.digest(key, token_id, "sha256"), parts):
                 break
         else:
             raise BadCredential("invalid-credential")
-        payment_hash = identifier[2:34]
         if not hmac.compare_digest(sha256(preimage).digest(), payment_hash):
             raise BadCredential("invalid-preimage")
         terms = self._caveats.read(parts.caveats, preimage)

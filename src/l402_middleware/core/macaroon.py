@@ -35,7 +35,7 @@ _LOCATION, _IDENTIFIER, _SIGNATURE = 1, 2, 6
 _KEY_GENERATOR = b"macaroons-key-generator"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Macaroon:
     """A macaroon's parts, as bytes; nothing is verified by reading them."""
 
