@@ -124,12 +124,12 @@ class Caveats:
         try:
             endpoint, msat, uses, request = narrowing[self._offer].split(".")
             return Terms(
-                endpoint=endpoint,
-                amount=Msat(int(msat)),
-                uses=None if uses == "*" else int(uses),
-                request=None if request == "-" else request,
-                valid_until=int(narrowing[self._valid_until]),
-                callers=callers,
+                endpoint,
+                Msat(int(msat)),
+                None if uses == "*" else int(uses),
+                None if request == "-" else request,
+                int(narrowing[self._valid_until]),
+                callers,
             )
         except (KeyError, ValueError, ConfigurationError):
             raise BadCredential("invalid-credential") from None
@@ -155,4 +155,4 @@ def _understood(read: Callable[[str], Callers], value: str) -> Callers | None:
 
 def _is_sublist(value: str, earlier: str | None) -> bool:
     items = value.split(",")
-    return all(items) and (earlier is None or set(items) <= set(earlier.split(",")))
+    return "" not in items and (earlier is None or set(items) <= set(earlier.split(",")))
