@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+from l402_middleware.core.callers import address_of
 from l402_middleware.core.caveats import Caveats, Terms
 from l402_middleware.core.errors import BadCredential
 from l402_middleware.core.macaroon import MAX_CAVEATS
@@ -15,7 +16,13 @@ RECORD_SEPARATOR = b"\x1e"
 
 _SALE = GOOD[0]
 _SKIPPING, _STRICT = Caveats(SERVICE), Caveats(SERVICE, "reject")
-_KNOWN = (b"valid_until", b"offer", b"capabilities")
+_KNOWN = (b"valid_until", b"offer", b"capabilities", b"ip", b"tls")
+_PRINT = "ab" * 32
+_SOMEBODY = [
+    (address_of(peer), certificate)
+    for peer in (None, "192.0.2.7", "198.51.100.9", "2001:db8::1", "::1")
+    for certificate in (None, _PRINT, "0" * 64)
+]
 
 
 def check(data: bytes) -> None:
@@ -38,9 +45,12 @@ def check(data: bytes) -> None:
 
 
 def is_narrower(terms: Terms, sold: Terms) -> None:
-    """`terms` are `sold`, or end earlier; everything else is as it was."""
+    """`terms` are `sold`, or end earlier, or are for fewer callers; everything else is as it was."""
     assert terms.valid_until <= sold.valid_until, "widened"
-    assert replace(terms, valid_until=sold.valid_until) == sold, "something else than what was sold"
+    restored = replace(terms, valid_until=sold.valid_until, callers=sold.callers)
+    assert restored == sold, "something else than what was sold"
+    for caller in _SOMEBODY:
+        assert sold.callers.include(*caller) or not terms.callers.include(*caller), "for somebody else"
 
 
 def _is_understood(caveat: bytes, before: Terms, after: Terms) -> None:
@@ -51,6 +61,10 @@ def _is_understood(caveat: bytes, before: Terms, after: Terms) -> None:
     if ours and name == b"valid_until":
         assert after.valid_until == int(value) <= before.valid_until
         assert value == str(int(value)).encode()
+    elif ours and name in (b"ip", b"tls"):
+        assert replace(after, callers=before.callers) == before
+        assert caveat.decode() in after.callers.write(SERVICE), "another spelling than ours"
+        assert len(after.callers) > len(before.callers)
     else:
         assert after == before
     if condition == b"preimage" and equals:
@@ -73,6 +87,9 @@ def seeds() -> list[bytes]:
         RECORD_SEPARATOR.join([b"l402_capabilities=read,write", b"l402_capabilities=read", b"holder=alice"]),
         RECORD_SEPARATOR.join(_SALE.caveats),
         b"services",
+        b"l402_ip=192.0.2.7,2001:db8::/64",
+        RECORD_SEPARATOR.join([b"l402_ip=0.0.0.0/0", b"l402_ip=192.0.2.0/24"]),
+        b"l402_tls=" + _PRINT.encode(),
     ]
 
 
@@ -99,6 +116,7 @@ def invented(random: Random, mutate_bytes: Callable[[bytes], bytes], preimage: b
     ours = SERVICE.encode() + b"_"
     condition = random.choice([
         ours + b"valid_until", ours + b"valid_until", ours + b"offer", ours + b"capabilities", ours + b"x", ours,
+        ours + b"ip", ours + b"ip", ours + b"tls",
         b"services", b"preimage", b"holder", b"", b"L402_valid_until", b"shop_valid_until",
     ])  # fmt: skip
     value = random.choice([
@@ -106,6 +124,7 @@ def invented(random: Random, mutate_bytes: Callable[[bytes], bytes], preimage: b
         b"", b"l402:0", b"l402:0,shop:0", b"l402:1", b"read,write", b"read", b"read,,write",
         preimage.hex().encode(), preimage.hex().upper().encode(), bytes(64),
         random.choice(GOOD).caveats[2].partition(b"=")[2], b"\xff\xfe",
+        b"192.0.2.7", b"192.0.2.0/24", b"0.0.0.0/0,::/0", b"2001:db8::/64", b"::ffff:192.0.2.7", _PRINT.encode(),
     ])  # fmt: skip
     caveat = condition + random.choice([b"=", b"=", b"=", b"", b" = "]) + value
     return mutate_bytes(caveat) if random.random() < 0.2 else caveat

@@ -3,7 +3,6 @@
 from typing import Final
 
 from ..core.authorization import parse_authorization
-from ..core.callers import Callers
 from ..core.credential import Issuer, Verified
 from ..core.errors import BadCredential
 
@@ -24,10 +23,7 @@ class Presented:
         self._remembered: dict[bytes, Verified] = {}
 
     def read(self, values: list[bytes], now: float) -> tuple[list[Verified], BadCredential | None]:
-        """The verified credentials in raw field values, and the first fault among the others.
-
-        Of several for one payment, one is enough, unless they are for different callers.
-        """
+        """The verified credentials in raw field values, the first for each payment, and the first fault among others."""
         if len(values) == 1 and (remembered := self._remembered.get(values[0])) is not None:
             if remembered.terms.valid_until > now:
                 return [remembered], None
@@ -37,11 +33,11 @@ class Presented:
         except BadCredential as error:
             return [], error
         fault: BadCredential | None = None
-        verified: dict[tuple[bytes, Callers], Verified] = {}
+        verified: dict[bytes, Verified] = {}
         for credential in credentials:
             try:
                 each = self.issuer.verify(credential, now)
-                verified.setdefault((each.payment_hash, each.terms.callers), each)
+                verified.setdefault(each.payment_hash, each)
             except BadCredential as error:
                 fault = fault or error
         if len(values) == len(credentials) == len(verified) == 1 and len(credentials[0].macaroons) == 1:

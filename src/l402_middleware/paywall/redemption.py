@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..core.binding import endpoint_digest, request_digest
+from ..core.callers import ANYBODY
 from ..core.credential import Verified
 from ..core.errors import BadCredential
 from ..flow import Flow, do
@@ -67,7 +68,7 @@ class Redemption:
         if terms.endpoint != endpoint_digest(request.endpoint):
             raise BadCredential("wrong-endpoint")
         # At each request, also for a credential that is remembered: anybody can show it from anywhere.
-        if terms.callers and not came_from(request, terms.callers):
+        if terms.callers is not ANYBODY and not came_from(request, terms.callers):
             raise BadCredential("wrong-caller")
         if terms.request is not None and terms.request != (yield from whole_digest(request, offer, self._spool)):
             raise BadCredential("wrong-request")
