@@ -23,7 +23,7 @@ class Presented:
         self._remembered: dict[bytes, Verified] = {}
 
     def read(self, values: list[bytes], now: float) -> tuple[list[Verified], BadCredential | None]:
-        """The verified credentials in raw field values, the first for each payment, and the first fault among others."""
+        """The verified credentials in raw field values, the first for each payment; and the first other fault."""
         if len(values) == 1 and (remembered := self._remembered.get(values[0])) is not None:
             if remembered.terms.valid_until > now:
                 return [remembered], None
