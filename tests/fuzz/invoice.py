@@ -51,7 +51,7 @@ def check(data: bytes) -> None:
     if invoice is not None:
         _says_what_it_spells(invoice)
         spelled = invoice.bolt11
-        assert decode(spelled) == decode(spelled.upper()) == decode(f"lightning:{spelled}") == invoice
+        assert decode(f"LIGHTNING:{spelled.upper()}") == invoice, "the spelling makes a difference"
     if bolt11 is not None and sha256(data).digest()[0] % ONE_IN == 0:
         _compare(text, invoice, refusal)
 
