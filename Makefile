@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench soak flood fuzz docs clean
+.PHONY: demo test lint bench soak flood fuzz mutants docs clean
 
 # Half a virtual environment (Debian without python3-venv) must not pass for a whole one the next time.
 .DELETE_ON_ERROR:
@@ -40,6 +40,12 @@ SECONDS ?= 0
 fuzz: .venv/fuzz
 	$(BIN)/python -m tests.fuzz --runs $(RUNS) --seconds $(SECONDS)
 
+# Which functions: a pattern such as 'l402_middleware.core.*'; all where there is none.
+OF ?=
+
+mutants: .venv/mutants
+	$(BIN)/python -m tests.mutants $(OF)
+
 docs: .venv/docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 
@@ -56,11 +62,11 @@ docs: .venv/docs
 	touch $@
 
 .venv/demo: EXTRAS = starlette,dev
-.venv/test .venv/lint .venv/docs: EXTRAS = starlette,fastapi,flask,lnurl,nwc,limits,redis,postgres,dev,testing
+.venv/test .venv/lint .venv/docs .venv/mutants: EXTRAS = starlette,fastapi,flask,lnurl,nwc,limits,redis,postgres,dev,testing
 .venv/fuzz: EXTRAS = dev
-.venv/demo .venv/test .venv/lint .venv/docs .venv/fuzz: .venv/bin/python pyproject.toml
+.venv/demo .venv/test .venv/lint .venv/docs .venv/fuzz .venv/mutants: .venv/bin/python pyproject.toml
 	$(PIP) install --editable '.[$(EXTRAS)]' --group $(@F)
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers .lab .demo .fuzz docs/_build
+	rm -rf .venv .venv-peers .lab .demo .fuzz mutants docs/_build

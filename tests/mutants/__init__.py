@@ -1,0 +1,1 @@
+"""Mutation testing of the protocol and the paywall (README.md beside this)."""
