@@ -17,7 +17,10 @@ def place(change: Change) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     return change.where, change.before, change.after
 
 
-@pytest.mark.parametrize("change", sorted(explained(), key=place), ids=str)
+CHANGES = sorted(explained(), key=place)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_what_is_explained_is_there(change: Change) -> None:
     """The lines that a mutant changes still stand in that function's module: otherwise the explanation is stale."""
     folder, module, *names = change.where.split(".")
