@@ -551,6 +551,26 @@ def test_without_the_middleware() -> None:
     assert not ran
 
 
+def test_a_route_class_that_takes_another_way() -> None:
+    """Where `APIRoute.handle` is not reached, each price is still asked for in its place among the dependencies."""
+
+    class Direct(APIRoute):
+        async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+            await self.app(scope, receive, send)
+
+    app = FastAPI(dependencies=[Depends(noisy), Priced(1)])
+    app.router.route_class = Direct
+    app.get("/listed/{id}", dependencies=[Priced(21)])(look)
+    app.get("/parameter/{id}")(paid_look)
+    app.get("/decorated")(l402_required(price=21)(noisy))
+    client = guarded(app)
+    for url in ("/listed/1", "/parameter/1", "/decorated"):
+        ran.clear()
+        assert quoted(client, "GET", url) == 21
+        assert ran == ["dependency"]
+        assert client.get(url, headers=buy(client, "GET", url)).status_code == 200
+
+
 def test_with_the_middleware_of_starlette() -> None:
     """The middleware of `l402_middleware.starlette` serves the prices as well; FastAPI's only adds the document."""
     from l402_middleware.starlette import L402Middleware as StarletteMiddleware
