@@ -227,16 +227,13 @@ class _PricedDocument:
 
     def __call__(self) -> dict[str, Any]:
         made = self._make()
-        sold: dict[tuple[str, str], Offer] = {}
+        offers: dict[tuple[str, str], Offer | None] = {}
         for route in iter_route_contexts(self._app.routes):
             path = route.path_format or ""
-            offer = self._offer(terms_of(route), path)
             for method in route.methods or ():
-                # Of two routes for one operation, FastAPI documents the last.
-                sold.pop((path, method.lower()), None)
-                if offer is not None:
-                    sold[path, method.lower()] = offer
-        add_prices(made, sold)
+                # Of two routes for one operation, the first is served.
+                offers.setdefault((path, method.lower()), self._offer(terms_of(route), path))
+        add_prices(made, {operation: offer for operation, offer in offers.items() if offer is not None})
         return made
 
     def _offer(self, terms: Terms, path: str) -> Offer | None:

@@ -593,7 +593,8 @@ def test_other_methods_are_not_sold() -> None:
     assert client.get("/nowhere").status_code == 404
     app = FastAPI()
     # Without methods a route has all of them, if it has an id of its own.
-    app.router.add_api_route("/any", noisy, methods=[], operation_id="any", dependencies=[Priced(21)])
+    prices = [Depends(noisy), Priced(21)]
+    app.router.add_api_route("/any", noisy, methods=[], operation_id="any", dependencies=prices)
     anyhow = guarded(app)
     assert quoted(anyhow, "FOO", "/any") == 21
     assert not ran
@@ -746,6 +747,30 @@ def test_websockets_are_sold() -> None:
         assert websocket.receive_text() == "hello"
 
 
+@pytest.mark.anyio
+async def test_websockets_on_servers_that_can_not_say_why() -> None:
+    """Case 63: without the extension for an answer, an unpaid handshake is closed, and nothing ran."""
+    app = FastAPI(dependencies=[Depends(noisy), Priced(1)])
+
+    @app.websocket("/x")
+    async def priced(websocket: WebSocket) -> None:
+        ran.append("priced")
+
+    guarded(app)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": "/x", "headers": [], "query_string": b"", "subprotocols": [], "state": {}}
+    await app({**scope, "root_path": "", "scheme": "ws", "client": None, "server": None}, receive, send)
+    assert [(message["type"], message["code"]) for message in sent] == [("websocket.close", 1008)]
+    assert not ran
+
+
 def test_static_frontends(tmp_path: Path) -> None:
     """`app.frontend` shows its dependencies to nobody before it solves them: each file is then sold by its path."""
     (tmp_path / "index.html").write_text("secret")
@@ -834,7 +859,8 @@ def test_installed_too_late() -> None:
 def test_inside_every_other_middleware() -> None:
     """`L402` puts its middleware innermost, in whichever order they are added."""
     app = on_the_route()
+    app.add_middleware(BaseHTTPMiddleware, dispatch=lambda request, call_next: call_next(request))
     guarded(app)
     app.add_middleware(BaseHTTPMiddleware, dispatch=lambda request, call_next: call_next(request))
     kinds: list[Any] = [each.cls for each in app.user_middleware]
-    assert kinds == [BaseHTTPMiddleware, L402Middleware]
+    assert kinds == [BaseHTTPMiddleware, BaseHTTPMiddleware, L402Middleware]

@@ -241,6 +241,25 @@ def test_an_application_that_is_sold_whole(is_mounted: bool) -> None:
     assert sold == SOLD | {("/unpriced", "get"): default}
 
 
+def test_two_routes_for_one_operation() -> None:
+    """FastAPI documents the last of two routes and serves the first: the price is the one that is asked for."""
+    app = FastAPI()
+    for price in (Priced(1), Free(), Priced(2)):
+        app.get("/x", operation_id=str(id(price)), dependencies=[price])(lambda: None)
+    app.get("/y", operation_id="free", dependencies=[Free()])(lambda: None)
+    app.get("/y", operation_id="priced", dependencies=[Priced(2)])(lambda: None)
+    found = operations(installed(app))
+    assert found["/x", "get"]["x-l402"]["amount_msat"] == 1000
+    assert "x-l402" not in found["/y", "get"]
+
+
+def test_security_of_the_whole_document() -> None:
+    """What every operation needs, each sold one still needs, and `L402` too."""
+    app, make = shop(), shop().openapi
+    app.openapi = lambda: {**make(), "security": [{"Everywhere": []}]}  # type: ignore[method-assign]
+    assert operations(installed(app))["/decorated", "get"]["security"] == [{"Everywhere": [], "L402": []}]
+
+
 def test_late_routes_are_documented() -> None:
     """A route that is added when the document has been made is in the next one, with its price."""
     app = shop()
