@@ -29,6 +29,8 @@ class Server:
     is_asgi: bool = False
     streams_requests: bool = True
     """Whether the application sees a request before its body is there."""
+    leaves_expect: bool = False
+    """Whether an expectation of 100 is met when the application reads, and not by the server at once."""
     hidden_headers: tuple[str, ...] = ()
     """Headers that the application is not shown."""
 
@@ -40,9 +42,11 @@ class Server:
 _UVICORN = ("-m", "uvicorn", "{app}:create", "--factory", "--port", "{port}", "--log-level", "warning")
 _GUNICORN = ("-m", "gunicorn", "{app}:create()", "-b", "127.0.0.1:{port}", "--log-level", "warning", "-w", "{workers}")
 
-UVICORN_H11 = Server("uvicorn-h11", (*_UVICORN, "--http", "h11", "--workers", "{workers}"), is_asgi=True)
+UVICORN_H11 = Server(
+    "uvicorn-h11", (*_UVICORN, "--http", "h11", "--workers", "{workers}"), is_asgi=True, leaves_expect=True
+)
 UVICORN_HTTPTOOLS = Server(
-    "uvicorn-httptools", (*_UVICORN, "--http", "httptools", "--workers", "{workers}"), is_asgi=True
+    "uvicorn-httptools", (*_UVICORN, "--http", "httptools", "--workers", "{workers}"), is_asgi=True, leaves_expect=True
 )
 GRANIAN = Server(
     "granian",
@@ -51,6 +55,7 @@ GRANIAN = Server(
         *("--log-level", "warning", "--workers", "{workers}"),
     ),
     is_asgi=True,
+    leaves_expect=True,
 )
 HYPERCORN = Server(
     "hypercorn",
@@ -73,6 +78,13 @@ WAITRESS = Server(
     hidden_headers=("X-Forwarded-For", "X-Forwarded-Host", "Forwarded"),
 )
 WERKZEUG = Server("werkzeug", ("-m", "flask", "--app", "{app}:create", "run", "--port", "{port}", "--no-reload"))
+# `flask run` serves nothing but Flask.
+_RUN_SIMPLE = """
+from werkzeug.serving import run_simple
+from {app} import create
+run_simple("127.0.0.1", {port}, create(), threaded=True)
+"""
+WERKZEUG_ALONE = Server("werkzeug", ("-c", _RUN_SIMPLE))
 
 
 @contextmanager

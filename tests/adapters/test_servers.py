@@ -130,7 +130,7 @@ class TestServers(AdapterContract):
     @pytest.mark.parametrize("url", ["/upload", "/exact"])
     def test_expect(self, site: Site, server: Server, url: str) -> None:
         """Case 25: an unpaid client that asks first is told 402; only a bound body is invited, being needed."""
-        if not server.is_asgi:
+        if not server.leaves_expect:
             pytest.skip("this server answers Expect itself")
         answer = raw(
             site.port,

@@ -52,8 +52,10 @@ def plain() -> ASGIApp:
         status = int(path.rpartition("/")[2]) if path.startswith("/status/") else 200
         payload = body if path == "/echo" else str(paid_of(scope)).replace("'", '"').replace("None", "null").encode()
         headers = [(b"content-length", str(len(payload)).encode()), (b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": status, "headers": headers if status != 204 else []})
-        await send({"type": "http.response.body", "body": payload if status != 204 else b""})
+        if status in (204, 304):
+            headers, payload = [], b""
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": payload})
 
     return app
 

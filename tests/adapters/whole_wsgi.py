@@ -31,9 +31,11 @@ def plain() -> App:
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         else:
             body = json.dumps(paid_of(environ)).encode()
-        headers = [] if status == 204 else [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+        headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+        if status in (204, 304):
+            headers, body = [], b""
         start_response(f"{status.value} {status.phrase}", headers)
-        return [body if status != 204 else b""]
+        return [body]
 
     return app
 
