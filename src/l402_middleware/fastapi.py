@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 
 from . import starlette
-from .asgi.visit import Receive, Scope, Send
+from .asgi.visit import Receive, Sale, Scope, Send
 from .asgi.websocket import Handshake
 from .core.errors import ConfigurationError
 from .openapi import add_prices
@@ -20,7 +20,7 @@ from .paywall.offer import Conditions, Offer, Price, offer_of
 from .paywall.paywall import Paywall
 from .paywall.settings import paywall_from_settings
 from .paywall.whole_application import WholeApplication, whole_or_none
-from .routing import Choice
+from .routing import Choice, foresee
 from .starlette import RefusalResponse, chosen_route, endpoint_name, guarded, l402_required
 
 __all__ = ["Free", "L402", "L402Middleware", "Priced", "get_payment", "l402_required"]  # noqa: RUF022 - plainly sorted
@@ -86,6 +86,16 @@ class L402Middleware(starlette.L402Middleware):
                     await send({"type": "lifespan.startup.failed", "message": "\n".join(faults)})
                     return
         await super().__call__(scope, receive, send)
+
+    def sales(self, scope: Scope) -> tuple[Sale | None, Sale | None]:
+        """What the default costs this request: nothing, where the route that it is certain to take says `Free()`."""
+        default, sale = super().sales(scope)
+        choice = None if sale is None else foresee(self.app, scope)
+        if choice is not None and choice.doubtful is None:
+            terms = _known_terms(choice.route)
+            if terms.tags and terms.offer is None:
+                return None, None
+        return default, sale
 
     def sells(self, choice: Choice, scope: Scope) -> bool:
         """Whether the route's decorator or dependencies say what it costs, be it nothing."""

@@ -126,6 +126,7 @@ def fastapi_shop(paywall: Paywall) -> ASGIApp:
     outer.get("/free")(a_plain)
     outer.api_route("/plain", methods=["GET", "POST"])(a_plain)
     outer.get("/dear")(a_dear)
+    outer.get("/given", dependencies=[l402_fastapi.Free()])(a_plain)
     outer.get("/view", dependencies=[l402_fastapi.Priced(1000)])(a_view)
     outer.post("/view")(a_view)
     outer.get("/items/dear")(a_dear)
@@ -277,6 +278,15 @@ def test_neither_opens_the_other(site: Site) -> None:
     wrong_method = site.buy("DELETE", "/dear")
     assert code(site.request("GET", "/dear", wrong_method)) == (402, "wrong-endpoint")
     assert site.runs() == []
+
+
+def test_fastapi_gives_away(paywall: Paywall, runs_file: Path) -> None:
+    """A route that says `Free()` is free of the default too, and nothing beside it is."""
+    site = Site(client_of(fastapi_shop(paywall)), runs_file)
+    assert site.request("GET", "/given").json() == {"paid": None}
+    for method, url in (("POST", "/given"), ("GET", "/given/"), ("GET", "/part/given")):
+        assert site.request(method, url).status_code == 402
+    assert site.runs() == ["plain /given"]
 
 
 # --- where Starlette's routing could surprise

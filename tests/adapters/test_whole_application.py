@@ -1,7 +1,9 @@
 """Whole applications in process: the contract in each framework, and what only a hand-driven one shows."""
 
+import gc
+import sqlite3
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
@@ -12,11 +14,15 @@ from starlette.testclient import TestClient
 
 from l402_middleware import ConfigurationError, Offer, Paywall, sats
 from l402_middleware.asgi import L402Middleware as ASGIMiddleware
+from l402_middleware.core.keys import KeyRing
+from l402_middleware.flow import drive
+from l402_middleware.providers import CreatedInvoice, InvoiceRequest
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.wsgi import L402Middleware as WSGIMiddleware
 
 from . import whole_asgi, whole_wsgi
 from .contract import Site
+from .test_wsgi import environ_of
 from .whole_contract import WholeApplicationContract
 
 KEY = "0123456789abcdef" * 4
@@ -111,3 +117,44 @@ def test_defaults(paywall: Paywall, default: Any, runs_file: Path) -> None:
     with TestClient(ASGIMiddleware(whole_asgi.plain(), paywall, default=default), client=("127.0.0.1", 1)) as client:
         site = Site(client, runs_file)
         assert site.request("GET", "/x", site.buy("GET", "/x")).json()["sats"] == 21
+
+
+# --- what strangers' paths leave behind
+
+
+@pytest.mark.slow
+def test_unpaid_requests_leave_nothing(tmp_path: Path) -> None:
+    """100,000 unpaid requests to as many paths: memory, the ledger's file and its record stay as they were."""
+    node = DevNode()
+    node.use_keys(KeyRing([KEY]))
+    invoice: list[CreatedInvoice] = []
+
+    def same_invoice(request: InvoiceRequest) -> str:
+        if not invoice:
+            invoice.append(drive(node.create_invoice(request)))
+        return invoice[0].bolt11
+
+    path = tmp_path / "l402.db"
+    paywall = Paywall(same_invoice, f"sqlite:///{path}", secret_keys=[KEY], network="regtest", invoice_expiry=3600)
+    gate = WSGIMiddleware(whole_wsgi.plain(), paywall, default=1)
+
+    def ask(numbers: range) -> None:
+        for number in numbers:
+            environ = environ_of("GET", f"/{number}" + "x" * 100)
+            assert list(gate(environ, lambda status, headers, exc_info=None: print))
+
+    def used() -> tuple[int, int, int]:
+        gc.collect()
+        return len(gc.get_objects()), int(Path("/proc/self/statm").read_text().split()[1]) * 4096, path.stat().st_size
+
+    ask(range(10_000))
+    objects, memory, size = used()
+    ask(range(10_000, 100_000))
+    more_objects, more_memory, more_size = used()
+    paywall.close()
+    assert more_objects < objects + 1000
+    assert more_memory < memory + 4 * 1024 * 1024
+    assert more_size <= size + 4096
+    with closing(sqlite3.connect(path)) as ledger:
+        rows = ledger.execute("SELECT DISTINCT endpoint FROM totals").fetchall()
+    assert rows == [("(default)",)]

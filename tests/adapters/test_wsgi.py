@@ -297,6 +297,30 @@ def test_the_last_piece_waits_for_the_ledger() -> None:
         serve(streaming, environ_of(HTTP_AUTHORIZATION=buy(streaming, paywall)))
 
 
+@pytest.mark.parametrize(
+    ("method", "status"), [("GET", "204 No Content"), ("GET", "304 Not Modified"), ("HEAD", "200 OK")]
+)
+def test_an_answer_without_a_body_waits_for_the_ledger_too(method: str, status: str) -> None:
+    """Case 50: where the head is the whole answer, it goes out only once it is settled."""
+    paywall = Paywall(DevNode(), secret_keys=[KEY])
+    out: list[int] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response(status, [])
+        return [b""]
+
+    shop = sold(app, paywall)
+    credential = buy(shop, paywall)
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        other = environ_of(method, HTTP_AUTHORIZATION=credential, QUERY_STRING="other")
+        out.append(serve(shop, other).code)
+        return lambda piece: None
+
+    list(shop(environ_of(method, HTTP_AUTHORIZATION=credential), start))
+    assert out == [402]
+
+
 # --- bodies
 
 

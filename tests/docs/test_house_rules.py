@@ -102,7 +102,18 @@ def test_the_reference_names_everything_public() -> None:
     """reference.md has each name of each public module's `__all__`."""
     text = (DOCS / "reference.md").read_text()
     described = set(re.findall(r"^\.\. auto\w+:: (?:[\w.]+\.)?(\w+)$", text, re.MULTILINE))
-    for module in ("", ".starlette", ".fastapi", ".flask", ".providers", ".ledgers", ".rates", ".testing"):
+    for module in (
+        "",
+        ".asgi",
+        ".wsgi",
+        ".starlette",
+        ".fastapi",
+        ".flask",
+        ".providers",
+        ".ledgers",
+        ".rates",
+        ".testing",
+    ):
         assert set(import_module(f"l402_middleware{module}").__all__) <= described
 
 

@@ -32,10 +32,11 @@ SOLD = {
         ["/forecast"],
         ["/forecast"],
     ],
+    DOCS / "whole-applications.md": [["/forecast"], ["/archive", "/today"], ["/archive", "/today"]],
 }
 
 # What the pages' applications give away, and say so.
-FREE = {"/health", "/maps/legend", "/v2/maps/legend"}
+FREE = {"/health", "/maps/legend", "/v2/maps/legend", "/", "/robots.txt"}
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ class PaywallMiddleware:
             await self.app(scope, receive, send)
 
     async def _visit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        default, sale = self._sales(scope)
+        default, sale = self.sales(scope)
         make = Handshake if scope["type"] == "websocket" else Visit
         visit = scope["l402"] = make(self.paywall, scope, receive, send, self.own_sale, default)
         scope.setdefault("state", {})["l402"] = None
@@ -58,11 +58,11 @@ class PaywallMiddleware:
 
     async def _joins(self, outer: Visit, scope: Scope) -> bool:
         """Decide within the visit that another middleware of this paywall began; False where that refused it."""
-        default, sale = self._sales(scope)
+        default, sale = self.sales(scope)
         outer.default = outer.default or default
         return sale is None or outer.was_asked_for(sale[0]) or await outer.pays(*sale)
 
-    def _sales(self, scope: Scope) -> tuple[Sale | None, Sale | None]:
+    def sales(self, scope: Scope) -> tuple[Sale | None, Sale | None]:
         """The default sale for this request, and what it has to pay before the application sees it."""
         default = None if self.whole is None else whole_sale(self.whole, scope)
         return default, None if default is None or self.foresees_own_sale(scope) else default

@@ -13,7 +13,7 @@ from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer
 from ..paywall.paywall import Decision, Paywall
 from ..paywall.request import Body, RequestView
-from ..paywall.response import Headers, Response, undelivered
+from ..paywall.response import Response, body_length, undelivered
 from ..paywall.spool import too_slow
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -165,7 +165,7 @@ class Visit:
             self._start = {**message, "headers": headers}
             # A stream's head goes out at once. Any other waits for the body's first piece, so that a failed
             # settlement can still be answered with a 503.
-            self._left = _length(self.scope["method"], message["status"], headers)
+            self._left = body_length(self.scope["method"], message["status"], headers)
             if self._left is None:
                 await self._send_start()
         elif kind == "http.response.body":
@@ -314,14 +314,6 @@ class _ReadBody(Step[Body]):
 
     async def wait(self) -> Body:
         return await self._visit.spool(self._body)
-
-
-def _length(method: str, status: int, headers: Headers) -> int | None:
-    """How many bytes of body the client waits for; None where only the end of the stream tells."""
-    if method == "HEAD" or status in (204, 304):
-        return 0
-    lengths = (int(value) for name, value in headers if name.lower() == b"content-length" and value.isdigit())
-    return next(lengths, None)
 
 
 def _messages(body: Body) -> Iterator[Message]:

@@ -52,6 +52,14 @@ _OF_ITS_OWN = frozenset({b"set-cookie", b"etag", b"last-modified", b"expires", b
 _FOR_SOME_CACHES = frozenset({b"x-accel-expires", b"surrogate-control", b"edge-control"})
 
 
+def body_length(method: str, status: int, headers: Headers) -> int | None:
+    """How many bytes of body the client waits for; None where only the end of the stream tells."""
+    if method == "HEAD" or status in (204, 304):
+        return 0
+    lengths = (int(value) for name, value in headers if name.lower() == b"content-length" and value.isdigit())
+    return next(lengths, None)
+
+
 def personal(headers: Headers) -> Headers:
     """The headers of a paid answer: no shared cache may keep it, nor give it to a caller with another credential."""
     others: Headers = []

@@ -14,7 +14,7 @@ from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer
 from ..paywall.paywall import Decision, Paywall
 from ..paywall.request import Body, RequestView
-from ..paywall.response import Headers, Response, refused, undelivered
+from ..paywall.response import Headers, Response, body_length, refused, undelivered
 from .input import content_length, read_whole
 
 if TYPE_CHECKING:
@@ -208,9 +208,7 @@ class _Answer:
             # PEP 3333: the server raises the application's error again, its headers being out already.
             return self._start_response(status, headers, exc_info)
         raw = decision.start(int(status[:3]), raw_headers(headers))
-        for name, value in raw:
-            if name.lower() == b"content-length" and value.isdigit():
-                self._length = int(value)
+        self._length = body_length(self._visit.environ["REQUEST_METHOD"], int(status[:3]), raw)
         self._head = (status, raw, exc_info)
         return self._write
 
