@@ -165,7 +165,10 @@ def test_several_wallets(tmp_path: Path, lnbits: Node) -> None:
     several = f"{url_of(lnbits, '0' * 32)} {url_of(lnbits)}"
     status, output = doctor(tmp_path, **healthy(lnbits) | {"L402_PROVIDER": several})
     assert status == 1
-    assert [line.split()[0] for line in lines(output, "provider")] == ["failed", "ok", "ok"]
+    told = lines(output, "provider")
+    assert [line.split()[0] for line in told] == ["failed", "ok", "ok"]
+    places = [f"({number} of 2, lnbits+{lnbits.url})" for number in (1, 2, 2)]
+    assert all(place in line for place, line in zip(places, told, strict=True))
     assert lines(output, "start")[0].startswith("ok ")
 
 
@@ -237,6 +240,8 @@ def test_called_wrongly(tmp_path: Path, arguments: list[str]) -> None:
             *("limit", ["failed", "limit_storage gopher:"]),
         ),
         ({"L402_TRUSTED_PROXIES": "10.0.0.0/8"}, "start", ["failed", "trusted_proxies and forwarded_header"]),
+        ({"L402_RATES_MAX_AGE": "old"}, "settings", ["failed", "L402_RATES_MAX_AGE", "no number of seconds"]),
+        ({"L402_RATES": f"kraken,{SECRET}"}, "settings", ["failed", "source 2 of exchange rates is none of coinbase"]),
         ({"L402_VERIFY_SETTLEMENT": "perhaps"}, "settings", ["failed", "L402_VERIFY_SETTLEMENT"]),
     ],
 )
@@ -290,6 +295,35 @@ def test_a_wallet_that_is_named_wrongly(tmp_path: Path, lnbits: Node, key: str, 
     assert status == 1
     (line,) = lines(output, "provider")
     assert all(word in line for word in ["failed", *words])
+
+
+class Exchange(Emulator):
+    """Two sources of exchange rates in one: LNbits, and what is no source at all."""
+
+    def respond(self, body: str) -> None:
+        if self.path == "/api/v1/rate/CHF":
+            self.answer(200, {"rate": 1250, "price": "80000.5"})
+        else:
+            self.answer(404, {"detail": "no such currency"})
+
+
+def test_exchange_rates(tmp_path: Path, lnbits: Node) -> None:
+    """Sources that the settings name are asked, for dollars or for --currency; one that has no rate is named."""
+    with running(Exchange, Node()) as exchange, socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+        closed.close()
+        away = f"lnbits+http://127.0.0.1:{port}"
+        settings = healthy(lnbits) | {"L402_RATES": f"lnbits+{exchange.url} {away}", "L402_RATES_MAX_AGE": "30"}
+        status, output = doctor(tmp_path, "--currency", "chf", **settings)
+        assert status == 0
+        missing, rate = lines(output, "rates")
+        assert missing.startswith("warning rates 127.0.0.1 can not be reached")
+        assert rate == "ok rates 1 bitcoin is 80000.5 CHF (LNbitsRate 80000.5)"
+        status, output = doctor(tmp_path, **settings)
+    assert status == 1
+    assert "no USD rate: no source gives one" in lines(output, "rates")[-1]
+    assert doctor(tmp_path, "--currency", "dollars", **settings)[0] == 2
+    assert not lines(doctor(tmp_path, **healthy(lnbits))[1], "rates")
 
 
 @pytest.mark.slow

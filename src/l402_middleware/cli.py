@@ -97,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--env-file", metavar="PATH", help="a file of lines NAME=VALUE, set before anything is tried")
     doctor.add_argument("--no-invoice", action="store_true", help="make no invoice, and so ask the provider nothing")
     doctor.add_argument("--amount", type=_small, default=1, metavar="SATS", help="of the invoice (1)")
+    doctor.add_argument(
+        "--currency", type=_currency, metavar="USD", help="also ask the sources of exchange rates for this currency"
+    )
     doctor.add_argument("--timeout", type=_small, default=30, metavar="SECONDS", help="for each check (30)")
     doctor.set_defaults(run=_doctor)
 
@@ -160,6 +163,12 @@ def _small(text: str) -> int:
     return int(text)
 
 
+def _currency(text: str) -> str:
+    if not re.fullmatch("[A-Za-z]{3}", text):
+        raise argparse.ArgumentTypeError("give a currency as three letters, such as USD")
+    return text.upper()
+
+
 def _thirty_two_bytes(text: str) -> bytes:
     try:
         value = bytes.fromhex(text)
@@ -216,7 +225,11 @@ def _doctor(options: argparse.Namespace) -> None:
         os.environ.update(_variables(options.env_file))
     findings = []
     for finding in examine(
-        os.environ, make_invoice=not options.no_invoice, amount=options.amount, seconds=options.timeout
+        os.environ,
+        make_invoice=not options.no_invoice,
+        amount=options.amount,
+        currency=options.currency,
+        seconds=options.timeout,
     ):
         findings.append(finding)
         if not options.json:
@@ -230,7 +243,8 @@ def _doctor(options: argparse.Namespace) -> None:
 
 
 def _diagnosis(finding: Finding) -> Iterable[str]:
-    yield f"{finding.status:8} {finding.check:9} {_printable(finding.found)}"
+    about = f"({finding.about}) " if finding.about else ""
+    yield f"{finding.status:8} {finding.check:9} {_printable(about + finding.found)}"
     if finding.remedy:
         yield f"{'':18} mend it: {_printable(finding.remedy)}"
 

@@ -27,8 +27,9 @@ from .ledgers import MemoryLedger, SQLiteLedger, ledger_from_url
 from .ledgers.ledger import Claim, Held, Ledger, day_of
 from .paywall.invoicing import Invoicing
 from .paywall.limits import ChallengeLimit
-from .paywall.settings import NAMES, keys_from, paywall_from_settings, rules_from
+from .paywall.settings import NAMES, keys_from, paywall_from_settings, rates_from, rules_from
 from .providers import DevNode, InvoiceRequest, Provider, SettlementCheck, provider_from_url
+from .rates import Rates
 from .redaction import Redaction, place, provider_urls
 
 Status: TypeAlias = Literal["ok", "warning", "failed"]
@@ -52,38 +53,53 @@ _REMEDIES: Final[dict[ProviderFault, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found, and what to do about it; `remedy` is empty where `found` says that, or nothing is to do."""
+    """What one check found, and what to do about it; `remedy` is empty where `found` says that, or nothing is to do.
+
+    `about` says which of several wallets it was.
+    """
 
     check: str
     status: Status
     found: str
     remedy: str = ""
+    about: str = ""
 
 
 def examine(
-    settings: Mapping[str, str], *, make_invoice: bool = True, amount: int = 1, seconds: float = 30
+    settings: Mapping[str, str],
+    *,
+    make_invoice: bool = True,
+    amount: int = 1,
+    currency: str | None = None,
+    seconds: float = 30,
 ) -> Iterator[Finding]:
     """Try everything that `settings` (an environment) name, one thing after the other.
 
     A check that fails, or takes longer than `seconds`, does not stop the others. Each provider's invoice is over
-    `amount` sats, and stays unpaid in its wallet; without `make_invoice` none is made.
+    `amount` sats, and stays unpaid in its wallet; without `make_invoice` none is made. Exchange rates are asked for
+    where a `currency` is given, or the settings name sources; then it is US dollars that are asked for.
     """
-    examination = _Examination(settings, make_invoice, amount)
+    examination = _Examination(settings, make_invoice, amount, currency)
     hide = Redaction(settings).hide
     failures = set()
-    checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
-        ("settings", examination.settings_can_be_read),
-        ("ledger", examination.ledger_can_be_used),
-        ("keys", examination.keys_are_good),
-        *(("provider", partial(examination.provider_makes_an_invoice, url)) for url in provider_urls(settings)),
-        ("limit", examination.limit_counts),
-        ("start", examination.paywall_starts),
+    urls = provider_urls(settings)
+    wallets = {
+        f"{number} of {len(urls)}, {place(url)}" if len(urls) > 1 else "": url for number, url in enumerate(urls, 1)
+    }
+    checks: list[tuple[str, Callable[[], Iterable[Finding]], str]] = [
+        ("settings", examination.settings_can_be_read, ""),
+        ("ledger", examination.ledger_can_be_used, ""),
+        ("keys", examination.keys_are_good, ""),
+        *(("provider", partial(examination.provider_makes_an_invoice, url), about) for about, url in wallets.items()),
+        ("limit", examination.limit_counts, ""),
+        ("rates", examination.sources_agree, ""),
+        ("start", examination.paywall_starts, ""),
     ]
-    for name, check in checks:
+    for name, check, about in checks:
         for finding in _within(seconds, name, check):
             # The start fails as what was tried before it did.
             if finding.found not in failures:
-                yield replace(finding, found=hide(finding.found), remedy=hide(finding.remedy))
+                yield replace(finding, found=hide(finding.found), remedy=hide(finding.remedy), about=hide(about))
             if finding.status == "failed":
                 failures.add(finding.found)
 
@@ -120,10 +136,11 @@ def _within(seconds: float, name: str, check: Callable[[], Iterable[Finding]]) -
 class _Examination:
     """The checks, and what one hands to the next."""
 
-    def __init__(self, settings: Mapping[str, str], make_invoice: bool, amount: int) -> None:
+    def __init__(self, settings: Mapping[str, str], make_invoice: bool, amount: int, currency: str | None) -> None:
         self._settings = settings
         self._make_invoice = make_invoice
         self._amount = amount
+        self._currency = currency
         self._ledger: Ledger | None = None
         self._expiry = _EXPIRY
         self._verify = False
@@ -289,6 +306,25 @@ class _Examination:
                 "ok",
                 "a peer is who connects: a proxy in front belongs into L402_TRUSTED_PROXIES, or all callers are one",
             )
+
+    def sources_agree(self) -> Iterator[Finding]:
+        """Each source of exchange rates is asked, and most of them agree."""
+        rates = rates_from(self._settings)
+        if rates is None and self._currency is None:
+            return
+        currency = self._currency or "USD"
+        with closing(rates or Rates()) as asked:
+            agreed, answers = drive(asked.survey(currency))
+        for _, answer in answers:
+            if isinstance(answer, str):
+                yield Finding("rates", "warning", answer, "open the firewall, or name other sources in L402_RATES")
+        given = ", ".join(f"{name} {answer:f}" for name, answer in answers if not isinstance(answer, str))
+        if agreed is None:
+            found = f"no {currency} rate: {f'the sources do not agree: {given}' if given else 'no source gives one'}"
+            remedy = "name more sources in L402_RATES; without a rate, a fiat price is a 503"
+            yield Finding("rates", "failed", found, remedy)
+        else:
+            yield Finding("rates", "ok", f"1 bitcoin is {agreed:f} {currency} ({given})")
 
     def paywall_starts(self) -> Iterator[Finding]:
         """All of it together is a paywall."""

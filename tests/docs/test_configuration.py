@@ -84,6 +84,8 @@ def test_every_setting_is_in_its_table() -> None:
         "L402_PROVIDER": "provider",
         "L402_SECRET_KEYS": "secret_keys",
         "L402_SECRET_KEYS_FILE": "secret_keys",
+        "L402_RATES": "rates",
+        "L402_RATES_MAX_AGE": "rates",
     }
 
 

@@ -9,9 +9,10 @@ from l402_middleware import ConfigurationError, Offer, Paywall, msats, paywall_f
 from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.response import Response
-from l402_middleware.paywall.settings import rules_from
+from l402_middleware.paywall.settings import rates_from, rules_from
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.providers.lnbits import LNbits
+from l402_middleware.rates import Kraken
 
 from .shop import KEY, Clock, Shop, ask, code, deliver
 
@@ -221,3 +222,20 @@ def test_the_smallest_offer_can_be_bought() -> None:
     assert isinstance(shop.decide(offer, ask("GET /thing", credential)), Delivery)
     shop.clock.now += 601
     assert code(shop.decide(offer, ask("GET /thing", credential))) == (402, "expired")
+
+
+def test_exchange_rates() -> None:
+    """Sources and the greatest age come from settings, one without the other too; a `Rates` is taken as it is."""
+    rates = rates_from({"L402_RATES": "kraken", "L402_RATES_MAX_AGE": "30"})
+    assert rates is not None
+    assert (rates._sources, rates._max_age, rates._refresh) == ((Kraken(),), 30, 15)
+    public = rates_from({"L402_RATES_MAX_AGE": 300})
+    assert public is not None
+    assert (len(public._sources), public._refresh) == (3, 60)
+    assert rates_from({"L402_RATES": rates}) is rates
+    assert rules_from({"L402_RATES": rates}) == {"rates": rates}
+    assert rates_from({"L402_RATES": "", "L402_RATES_MAX_AGE": ""}) is None
+    for wrong in ({"L402_RATES": "hunter2"}, {"L402_RATES_MAX_AGE": "0"}, {"L402_RATES_MAX_AGE": "old"}):
+        with pytest.raises(ConfigurationError, match="L402_RATES") as caught:
+            rates_from(wrong)
+        assert "hunter2" not in str(caught.value)

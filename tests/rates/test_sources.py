@@ -15,7 +15,7 @@ import pytest
 from l402_middleware import ConfigurationError
 from l402_middleware.core.errors import ProviderError, RateError
 from l402_middleware.flow import adrive, drive
-from l402_middleware.rates import Bitstamp, Coinbase, Kraken, LNbitsRate, RateSource
+from l402_middleware.rates import Bitstamp, Coinbase, Kraken, LNbitsRate, RateSource, sources_from_text
 
 
 @dataclass
@@ -229,3 +229,12 @@ def test_refuses_what_is_no_address(make: Any, shape: Any, url: str) -> None:
 def test_the_public_sources_need_no_address(make: Any) -> None:
     """They know their own, which is encrypted."""
     assert make().url.startswith("https://")
+
+
+def test_sources_by_name() -> None:
+    """A setting names them; what it names wrongly is counted, and not repeated."""
+    named = sources_from_text("Coinbase, kraken bitstamp\nlnbits+https://lnbits.example")
+    assert named == [Coinbase(), Kraken(), Bitstamp(), LNbitsRate("https://lnbits.example")]
+    with pytest.raises(ConfigurationError, match="source 2 of exchange rates is none of coinbase") as caught:
+        sources_from_text("kraken hunter2")
+    assert "hunter2" not in str(caught.value)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..core.errors import ConfigurationError
 from ..providers.url import provider_from_url
+from ..rates import Rates, sources_from_text
 from .paywall import Paywall
 
 
@@ -43,7 +44,12 @@ _SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("L402_BODY_SECONDS", "body_seconds", float),
 )
 
-NAMES = frozenset({"L402_PROVIDER", "L402_SECRET_KEYS", "L402_SECRET_KEYS_FILE", *(name for name, _, _ in _SETTINGS)})
+NAMES = frozenset(
+    {
+        *("L402_PROVIDER", "L402_SECRET_KEYS", "L402_SECRET_KEYS_FILE", "L402_RATES", "L402_RATES_MAX_AGE"),
+        *(name for name, _, _ in _SETTINGS),
+    }
+)
 """Every setting there is."""
 
 
@@ -78,7 +84,28 @@ def rules_from(settings: Mapping[str, Any]) -> dict[str, Any]:
                 arguments[parameter] = read(settings[name])
             except (TypeError, ValueError):
                 raise ConfigurationError(f"{name} is {settings[name]!r}, which can not be read") from None
-    return arguments
+    rates = rates_from(settings)
+    return arguments if rates is None else arguments | {"rates": rates}
+
+
+def rates_from(settings: Mapping[str, Any]) -> Rates | None:
+    """What `L402_RATES` and `L402_RATES_MAX_AGE` say of exchange rates, or None. Raises `ConfigurationError`."""
+    named, max_age = settings.get("L402_RATES") or None, settings.get("L402_RATES_MAX_AGE") or None
+    if isinstance(named, Rates):
+        return named
+    try:
+        limit: dict[str, Any] = {} if max_age is None else {"max_age": float(max_age)}
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"L402_RATES_MAX_AGE is {max_age!r}, which is no number of seconds") from None
+    if limit:
+        # The sources are asked again while the last rate is still good.
+        limit["refresh"] = min(60, limit["max_age"] / 2)
+    if named is None and not limit:
+        return None
+    try:
+        return Rates(None if named is None else sources_from_text(str(named)), **limit)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"L402_RATES, L402_RATES_MAX_AGE: {error}") from None
 
 
 def keys_from(settings: Mapping[str, Any]) -> Iterable[str | bytes] | None:

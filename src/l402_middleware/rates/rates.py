@@ -116,6 +116,12 @@ class Rates:
             raise RateError(f"no {currency} rate: {self._known[currency].fault}")
         return rate
 
+    def survey(self, currency: str) -> Flow[tuple[Decimal | None, list[tuple[str, Decimal | str]]]]:
+        """What the sources agree on now, if they do; and for each its name and its rate, or why there is none."""
+        answers = yield from do(_Together([_answer(source, currency) for source in self._sources]))
+        rates = [answer for answer in answers if isinstance(answer, Decimal)]
+        return _agreed(rates), list(zip(map(_name, self._sources), answers, strict=True))
+
     def close(self) -> None:
         """Close the connections of blocking drivers."""
         for source in self._sources:
@@ -158,7 +164,7 @@ class Rates:
 
 def _answer(source: RateSource | RateFunction, currency: str) -> Flow[Decimal | str]:
     """The source's rate, or in a sentence why there is none."""
-    name = getattr(source, "__name__", type(source).__name__)
+    name = _name(source)
     try:
         answer = yield from (do(Call[object](source, currency)) if callable(source) else source.rate(currency))
     except (RateError, ProviderError) as error:
@@ -167,6 +173,10 @@ def _answer(source: RateSource | RateFunction, currency: str) -> Flow[Decimal | 
         return f"{name} raised {type(error).__name__}"
     rate = exact(answer)
     return rate if rate is not None else f"{name} gave no decimal number above zero"
+
+
+def _name(source: RateSource | RateFunction) -> str:
+    return str(getattr(source, "__name__", type(source).__name__))
 
 
 def _agreed(rates: list[Decimal]) -> Decimal | None:

@@ -3,11 +3,12 @@
 No part of an answer but its status reaches a message.
 """
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from ..core.errors import RateError
+from ..core.errors import ConfigurationError, RateError
 from ..core.fiat import exact
 from ..flow import Flow
 from ..providers.access import check_url
@@ -128,3 +129,24 @@ class LNbitsRate(_Ticker):
     def _find(self, answer: Any, currency: str) -> object:
         # Zero where LNbits has none.
         return answer["price"]
+
+
+_BY_NAME: dict[str, Callable[[], RateSource]] = {"coinbase": Coinbase, "kraken": Kraken, "bitstamp": Bitstamp}
+
+
+def sources_from_text(text: str) -> list[RateSource]:
+    """The sources that `text` names, with white space or commas between them.
+
+    Known are `coinbase`, `kraken`, `bitstamp`, and `lnbits+https://HOST`. Raises `ConfigurationError` for any other.
+    """
+    found: list[RateSource] = []
+    for number, name in enumerate(text.replace(",", " ").split(), 1):
+        if name.lower() in _BY_NAME:
+            found.append(_BY_NAME[name.lower()]())
+        elif name.startswith(("lnbits+https://", "lnbits+http://")):
+            found.append(LNbitsRate(name.removeprefix("lnbits+")))
+        else:
+            raise ConfigurationError(
+                f"source {number} of exchange rates is none of {', '.join(_BY_NAME)} and lnbits+https://HOST"
+            )
+    return found
