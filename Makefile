@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench soak flood fuzz mutants docs clean
+.PHONY: demo test lint bench soak flood siege fuzz mutants docs clean
 
 # Half a virtual environment (Debian without python3-venv) must not pass for a whole one the next time.
 .DELETE_ON_ERROR:
@@ -32,6 +32,11 @@ soak: .venv/test
 
 flood: .venv/test
 	$(BIN)/python -m tests.faults.flood
+
+# How long, in seconds, for each server.
+siege: SECONDS = 60
+siege: .venv/test
+	$(BIN)/python -m tests.faults.siege $(SECONDS)
 
 # How many inputs for each target, and after how many seconds to end it anyway (0: never).
 RUNS ?= 100000
