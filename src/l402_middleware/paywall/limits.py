@@ -12,13 +12,13 @@ import threading
 import time
 from array import array
 from collections.abc import Callable
-from ipaddress import IPv6Address
 from typing import Any, Final
 
 import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
+from ..core.callers import address_of, network_of
 from ..core.errors import ConfigurationError
 from ..core.keys import KeyRing
 from ..flow import Flow, Step, do
@@ -75,18 +75,10 @@ class ChallengeLimit:
         return self._store is None or self._store.is_well()
 
     def _slot(self, peer: str | None) -> int:
-        digest = hmac.digest(self._key, network_of(peer), "sha256")
+        address = address_of(peer)
+        counted = peer or "" if address is None else str(network_of(address))
+        digest = hmac.digest(self._key, counted.encode("utf-8", "replace"), "sha256")
         return int.from_bytes(digest[:8]) % SLOTS
-
-
-def network_of(peer: str | None) -> bytes:
-    """What counts as one peer: an IPv4 address, or the /64 network that one subscriber of IPv6 has at the least."""
-    if peer is not None and ":" in peer:
-        try:
-            return IPv6Address(peer.partition("%")[0]).packed[:8]
-        except ValueError:
-            pass
-    return (peer or "").encode("utf-8", "replace")
 
 
 class Windows:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
+from ..complaints import Complaints
 from ..core.errors import ConfigurationError, ProviderError
 from ..core.invoice import Invoice
 from ..flow import Flow, do, within
@@ -70,6 +71,7 @@ class Failover:
         self._breakers = [Breaker(failures, pause, clock) for _ in providers]
         self._makers: OrderedDict[bytes, Provider] = OrderedDict()
         self._lock = threading.Lock()
+        self._complaints = Complaints()
 
     def __repr__(self) -> str:
         return f"Failover({', '.join(map(repr, self.providers))})"
@@ -131,7 +133,8 @@ class Failover:
             elif breaker.failed(attempt, error.kind):
                 log.error("%s fails, and is tried once every %g s from now on: %s", _name(provider), self._pause, error)
             if len(self.providers) > 1:
-                log.warning("%s made no invoice (%s): %s", _name(provider), error.kind, error)
+                message = "%s made no invoice (%s): %s"
+                self._complaints.log(logging.WARNING, message, _name(provider), error.kind, error)
             raise
         except BaseException:
             breaker.abandoned(attempt)
