@@ -1,28 +1,32 @@
 """Whole applications in process: the contract in each framework, and what only a hand-driven one shows."""
 
 import gc
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
+from wsgiref.validate import validator
 
 import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from l402_middleware import ConfigurationError, Offer, Paywall, sats
+from l402_middleware import ConfigurationError, LedgerError, Offer, Paywall, sats
 from l402_middleware.asgi import L402Middleware as ASGIMiddleware
 from l402_middleware.core.keys import KeyRing
-from l402_middleware.flow import drive
+from l402_middleware.flow import Call, Step, drive
+from l402_middleware.ledgers import MemoryLedger
+from l402_middleware.paywall.whole_application import endpoint_name
 from l402_middleware.providers import CreatedInvoice, InvoiceRequest
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.wsgi import L402Middleware as WSGIMiddleware
 
 from . import whole_asgi, whole_wsgi
 from .contract import Site
-from .test_wsgi import environ_of
+from .test_wsgi import environ_of, serve
 from .whole_contract import WholeApplicationContract
 
 KEY = "0123456789abcdef" * 4
@@ -158,3 +162,159 @@ def test_unpaid_requests_leave_nothing(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as ledger:
         rows = ledger.execute("SELECT DISTINCT endpoint FROM totals").fetchall()
     assert rows == [("(default)",)]
+
+
+# --- what only a hand-driven application shows
+
+
+async def asked(app: Any, scope: dict[str, Any], *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an ASGI application sends for this scope."""
+    sent: list[dict[str, Any]] = []
+    waiting = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        return next(waiting, {"type": "websocket.disconnect", "code": 1006})
+
+    async def send(message: Any) -> None:
+        sent.append(dict(message))
+
+    await app(scope, receive, send)
+    return sent
+
+
+def scope_of(path: str, root_path: str = "", kind: str = "http", credential: str = "") -> dict[str, Any]:
+    """A request as an ASGI server gives it."""
+    headers = [(b"authorization", credential.encode())] if credential else []
+    scope = {"type": kind, "path": path, "root_path": root_path, "query_string": b"", "headers": headers}
+    return scope | ({"method": "GET"} if kind == "http" else {}) | {"client": ("127.0.0.1", 1)}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("root_path", "path", "is_free"),
+    [
+        ("", "/free", True),
+        ("/sub", "/sub/free", True),
+        ("/sub", "/free", True),
+        ("/sub", "/sub/sub/free", False),
+        ("/sub", "/subfree", False),
+        ("/fr", "/free", True),
+        ("/sub", "/sub", False),
+        ("/free", "/free", False),
+        ("", "/sub/free", False),
+    ],
+)
+async def test_below_a_mount(paywall: Paywall, runs_file: Path, root_path: str, path: str, is_free: bool) -> None:
+    """Case 62: a free path stands below the mount that the server says; the mount itself makes nothing free."""
+    gate = ASGIMiddleware(whole_asgi.plain(), paywall, default=1, free=["/free"])
+    sent = await asked(gate, scope_of(path, root_path), {"type": "http.request"})
+    assert sent[0]["status"] == (200 if is_free else 402)
+    environ = environ_of("GET", path.removeprefix(root_path) if path.startswith(f"{root_path}/") else path)
+    environ["SCRIPT_NAME"] = root_path
+    wsgi_gate = WSGIMiddleware(whole_wsgi.plain(), paywall, default=1, free=["/free"])
+    assert serve(wsgi_gate, environ).code == (200 if environ["PATH_INFO"] == "/free" else 402)
+
+
+@pytest.mark.anyio
+async def test_mounts_are_told_apart(paywall: Paywall) -> None:
+    """Case 62: what was bought below one mount is another endpoint below another, or none."""
+    names = {
+        endpoint_name("GET", mount, path)
+        for mount, path in [("", "/a/b"), ("/a", "/b"), ("/a/b", ""), ("", "/a|/b"), ("/a|", "/b"), ("/a", "|/b")]
+    }
+    assert len(names) == 6
+    assert endpoint_name("HEAD", "", "/a") == endpoint_name("GET", "", "/a")
+
+
+@pytest.mark.anyio
+async def test_other_scopes(paywall: Paywall) -> None:
+    """Case 73: the lifespan passes and its end closes the paywall; so does a scope that nobody has heard of."""
+    closed: list[str] = []
+    paywall.aclose = lambda: noted(closed)  # type: ignore[method-assign]
+    gate = ASGIMiddleware(whole_asgi.plain(), paywall, default=1)
+    sent = await asked(gate, {"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+    assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert closed == ["closed"]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": scope["type"]})
+
+    assert await asked(ASGIMiddleware(app, paywall, default=1), {"type": "telepathy"}) == [{"type": "telepathy"}]
+
+
+async def noted(closed: list[str]) -> None:
+    """In place of closing."""
+    closed.append("closed")
+
+
+@pytest.mark.anyio
+async def test_a_handshake_where_the_server_can_not_refuse_in_words(paywall: Paywall, runs_file: Path) -> None:
+    """Case 63: without `websocket.http.response` a handshake is closed, and the application does not see it."""
+    gate = ASGIMiddleware(whole_asgi.plain(), paywall, default=1)
+    sent = await asked(gate, scope_of("/socket", kind="websocket"), {"type": "websocket.connect"})
+    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "402"}]
+    assert runs_file.read_text() == ""
+
+
+@pytest.mark.anyio
+async def test_a_handshake_that_can_not_be_settled(runs_file: Path) -> None:
+    """Case 48: what can not be settled is not accepted."""
+
+    class Unsettled(MemoryLedger):
+        def settle(self, *args: Any) -> Step[bool]:
+            def fail() -> bool:
+                raise LedgerError("the disk is full")
+
+            return Call(fail)
+
+    paywall = Paywall(DevNode(), Unsettled(), secret_keys=[KEY])
+    gate = ASGIMiddleware(whole_asgi.plain(), paywall, default=1)
+    scope = scope_of("/socket", kind="websocket") | {"extensions": {"websocket.http.response": {}}}
+    quoted = json.loads((await asked(gate, dict(scope)))[1]["body"])
+    assert paywall.wallet is not None
+    credential = f"L402 {quoted['macaroon']}:{paywall.wallet.pay(quoted['invoice']).hex()}"
+    paid = scope | {"headers": [(b"authorization", credential.encode())]}
+    sent = await asked(gate, paid, {"type": "websocket.connect"})
+    assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 503)
+    assert "websocket.accept" not in [message["type"] for message in sent]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_validator(paywall: Paywall, runs_file: Path, method: str) -> None:
+    """Case 81: `wsgiref.validate` around the gate and inside it is content with a 402 and with what was paid for."""
+    gate = validator(WSGIMiddleware(validator(empty_for_head), paywall, default=1, free=["/free"]))
+    answer = serve(gate, clean(method, "/paid"))
+    assert answer.code == 402
+    quoted = json.loads(b"".join(serve(gate, clean("GET", "/paid")).pieces))
+    assert paywall.wallet is not None
+    credential = f"L402 {quoted['macaroon']}:{paywall.wallet.pay(quoted['invoice']).hex()}"
+    assert serve(gate, clean(method, "/paid", HTTP_AUTHORIZATION=credential)).code == 200
+    assert serve(gate, clean(method, "/free")).code == 200
+
+
+def empty_for_head(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """An application that keeps to PEP 3333."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"x"]
+
+
+def clean(method: str, path: str, **more: Any) -> dict[str, Any]:
+    """A request without what the validator does not want."""
+    environ = environ_of(method, path, **more)
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        environ.pop(name, None)
+    return environ
+
+
+def test_a_price_function_with_a_bug(paywall: Paywall, runs_file: Path) -> None:
+    """Case 70: an exception in the gate never becomes the application's answer."""
+
+    def mistaken(request: Any) -> int:
+        raise ValueError("a mistake in a price")
+
+    client = TestClient(ASGIMiddleware(whole_asgi.plain(), paywall, default=mistaken))
+    with pytest.raises(ValueError, match="mistake"):
+        client.get("/paid")
+    with pytest.raises(ValueError, match="mistake"):
+        serve(WSGIMiddleware(whole_wsgi.plain(), paywall, default=mistaken), environ_of("GET", "/paid"))
+    assert runs_file.read_text() == ""
