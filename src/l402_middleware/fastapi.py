@@ -16,7 +16,7 @@ from .asgi.websocket import Handshake
 from .core.errors import ConfigurationError
 from .openapi import add_prices
 from .paywall.delivery import Payment
-from .paywall.offer import Conditions, Offer, Price, offer_of
+from .paywall.offer import Conditions, Offer, Price, mark, offer_of
 from .paywall.paywall import Paywall
 from .paywall.settings import paywall_from_settings
 from .paywall.whole_application import WholeApplication, whole_or_none
@@ -108,6 +108,8 @@ class PriceTag:
 
     def __init__(self, offer: Offer | None) -> None:
         self.offer = offer
+        if offer is not None:
+            mark(self, offer)
 
     async def __call__(self, connection: HTTPConnection) -> Payment | None:
         """The payment. Where routing did not show the price, as for `app.frontend`, the decision is made here."""

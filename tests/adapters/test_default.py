@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from l402_middleware import ConfigurationError, Paywall
@@ -487,6 +488,10 @@ def test_a_default_further_in(paywall: Paywall, runs_file: Path) -> None:
         assert site.request("GET", url, site.pay(challenge)).status_code == (404 if "nowhere" in url else 200)
 
 
+async def plain_fastapi() -> None:
+    """What its dependencies price."""
+
+
 def test_the_gate_that_knows_no_framework(paywall: Paywall) -> None:
     """Case 71: around decorated endpoints it is refused at once, and told what to use; so nothing is charged twice."""
     app = Starlette(routes=[Mount("/a", Starlette(routes=[Route("/view", View)]))])
@@ -496,7 +501,18 @@ def test_the_gate_that_knows_no_framework(paywall: Paywall) -> None:
     included.include_router(router)
     flask = Flask(__name__)
     flask.add_url_rule("/x", "x", flask_required(price=1)(lambda: ""))
+    priced: dict[str, Any] = {"dependencies": [l402_fastapi.Priced(1)]}
+    by_route, by_include, by_application = FastAPI(), FastAPI(), FastAPI(dependencies=[l402_fastapi.Priced(1)])
+    by_route.get("/x", **priced)(plain_fastapi)
+    others = APIRouter()
+    others.get("/x")(plain_fastapi)
+    by_include.include_router(others, **priced)
+    by_application.get("/x")(plain_fastapi)
     cases: list[tuple[Any, Any]] = [
+        (ASGIMiddleware, by_route),
+        (ASGIMiddleware, by_include),
+        (ASGIMiddleware, by_application),
+        (WSGIMiddleware, DispatcherMiddleware(print, {"/a": flask})),  # type: ignore[arg-type]
         (ASGIMiddleware, app),
         (ASGIMiddleware, Stray(app)),
         (ASGIMiddleware, included),

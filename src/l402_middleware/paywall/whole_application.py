@@ -8,17 +8,12 @@ from ..core.errors import ConfigurationError
 from .offer import Offer, Price, offer_of
 from .request import WHOLE_APPLICATION
 
-# Where middleware keeps what it stands around, a router its routes, a route its endpoint; a view its class.
+# Where middleware keeps what it stands around, a router its routes, a route its endpoint and dependencies, a view its
+# class.
 _LEADS_ON = (
-    "app",
-    "router",
-    "routes",
-    "original_router",
-    "endpoint",
-    "wsgi_app",
-    "__self__",
-    "view_functions",
-    "view_class",
+    *("app", "_app", "application", "wsgi_app", "wsgi_application", "mounts", "__self__"),
+    *("router", "routes", "original_router", "include_context", "endpoint", "view_functions", "view_class"),
+    *("dependant", "dependencies", "dependency", "call"),
 )
 
 
