@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -142,17 +143,37 @@ def asyncio_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+class Threads:
+    """So many worker threads for each event loop, and nobody else's: not those that an application runs in.
+
+    `name` has to be this one's alone.
+    """
+
+    def __init__(self, name: str, count: int) -> None:
+        self._count = count
+        self._limiter: RunVar[anyio.CapacityLimiter | None] = RunVar(f"l402_middleware {name}")
+
+    def limiter(self) -> anyio.CapacityLimiter:
+        """The running loop's."""
+        limiter = self._limiter.get(None)
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(self._count)
+            self._limiter.set(limiter)
+        return limiter
+
+
 class Call(Step[T_co]):
     """A call of somebody else's function, plain or async, as a step.
 
     Awaited, a plain function runs in a worker thread, so that it never holds the event loop; blocking, an async one
     runs on an event loop of its own. There it has the `time_left`, and then raises `TimeoutError`; a plain function
-    runs to its end in any case.
+    runs to its end in any case. `threads` are for plain functions, awaited; without them they run in the application's.
     """
 
-    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+    def __init__(self, function: Callable[..., Any], *args: Any, threads: Threads | None = None) -> None:
         self._function = function
         self._args = args
+        self._threads = threads
 
     def block(self) -> T_co:
         result = self._function(*self._args)
@@ -163,7 +184,8 @@ class Call(Step[T_co]):
             result = self._function(*self._args)
         else:
             # In a list, because trio's threads refuse to hand over a coroutine that a plain function made.
-            (result,) = await anyio.to_thread.run_sync(lambda: [self._function(*self._args)])
+            limiter = self._threads.limiter() if self._threads else None
+            (result,) = await anyio.to_thread.run_sync(lambda: [self._function(*self._args)], limiter=limiter)
         return cast(T_co, await result if inspect.isawaitable(result) else result)
 
 

@@ -13,10 +13,10 @@ from l402_middleware.core.errors import ProviderError
 from l402_middleware.flow import Call, Flow, drive
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
-from l402_middleware.paywall.invoicing import FunctionProvider
 from l402_middleware.paywall.request import Body
 from l402_middleware.paywall.response import Headers, Response
 from l402_middleware.providers.devnode import DevNode
+from l402_middleware.providers.function import FunctionProvider
 from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest
 
 from .shop import KEY, NOW, Clock, GivenBody, Shop, ask, code, deliver, field_of, members

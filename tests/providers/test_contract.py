@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from l402_middleware.core.keys import KeyRing, generate_key
-from l402_middleware.providers import LND, CoreLightning, DevNode, Failover, Phoenixd, Provider
+from l402_middleware.flow import drive
+from l402_middleware.providers import (
+    LND,
+    CoreLightning,
+    DevNode,
+    Failover,
+    FunctionProvider,
+    InvoiceRequest,
+    Phoenixd,
+    Provider,
+)
 from l402_middleware.testing.provider_contract import (
     CreatedAnswer,
     HTTPProviderContract,
@@ -53,6 +63,21 @@ class TestFailover(TestDevNode):
         node = DevNode()
         node.use_keys(KeyRing([key]))
         return Failover(node)
+
+
+class TestFunction(TestDevNode):
+    @pytest.fixture(params=["plain", "async"])
+    def provider(self, key: str, request: pytest.FixtureRequest) -> Provider:
+        node = DevNode()
+        node.use_keys(KeyRing([key]))
+
+        def make(wanted: InvoiceRequest) -> str:
+            return drive(node.create_invoice(wanted)).bolt11
+
+        async def make_awaited(wanted: InvoiceRequest) -> str:
+            return make(wanted)
+
+        return FunctionProvider(make if request.param == "plain" else make_awaited, "regtest")
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from l402_middleware import Offer, Paywall
@@ -291,3 +292,37 @@ def test_an_event_loop_holds_many(monkeypatch: pytest.MonkeyPatch, two: list[Han
     kinds.clear()
     anyio.run(main)
     assert len(kinds) == 50
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_plain_function_that_hangs_leaves_the_application_its_threads(backend: str) -> None:
+    """Case 98: a hundred unpaid requests wait for it, and a sync endpoint's work still finds a thread at once."""
+    over = threading.Event()
+
+    def hangs(request: InvoiceRequest) -> str:
+        over.wait(20)
+        raise OSError
+
+    paywall = shop(hangs, timeout=0.5, network="regtest")
+    statuses: list[int] = []
+
+    async def come() -> None:
+        statuses.append(code(await adrive(paywall.admit(ask(), Offer(21))))[0])
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(100):
+                tasks.start_soon(come)
+            await anyio.sleep(0.2)
+            started = time.monotonic()
+            await anyio.to_thread.run_sync(lambda: None)
+            took = time.monotonic() - started
+            # Who found no thread for the function has the 503 at the end of the time, all the same.
+            with anyio.fail_after(10):
+                while len(statuses) < 68:
+                    await anyio.sleep(0.05)
+            over.set()
+        assert took < BUSY
+
+    anyio.run(main, backend=backend)
+    assert set(statuses) == {503}

@@ -1,51 +1,20 @@
 """Gets an invoice from the operator's provider, and trusts nothing about it."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
 from ..core.invoice import Invoice, decode
-from ..flow import Call, Flow, do
+from ..flow import Flow
 from ..providers.failover import Failover
+from ..providers.function import FunctionProvider, InvoiceFunction
 from ..providers.provider import CreatedInvoice, InvoiceRequest, Provider
-
-InvoiceFunction: TypeAlias = Callable[[InvoiceRequest], str | Awaitable[str]]
 
 # A credential outlives its invoice: one that can be paid for a year would be remembered for longer.
 MAX_EXPIRY = 366 * 24 * 3600
 
 # The longest description a BOLT 11 invoice can hold: 1023 groups of 5 bits.
 MAX_MEMO_BYTES = 639
-
-
-class FunctionProvider:
-    """A function that makes invoices, as a provider: it is asked for whole sats, and says nothing of its network."""
-
-    granularity_msat = 1000
-
-    def __init__(self, function: InvoiceFunction, network: str) -> None:
-        self.network = network
-        self._function = function
-
-    def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
-        """What the function returns. Raises its own `ProviderError`, and one for anything else that it raises."""
-        try:
-            bolt11 = yield from do(Call[object](self._function, request))
-        except ProviderError:
-            raise
-        except TimeoutError:
-            raise ProviderError("timeout", "the provider function did not return in time") from None
-        except Exception as error:
-            raise ProviderError("bad-answer", f"the provider function raised {type(error).__name__}") from error
-        if not isinstance(bolt11, str):
-            raise ProviderError("bad-answer", f"the provider function returned {type(bolt11).__name__}, not an invoice")
-        return CreatedInvoice(bolt11)
-
-    def close(self) -> None:
-        """Nothing to give up: a function has its own connections."""
-
-    async def aclose(self) -> None:
-        """Nothing to give up."""
 
 
 class Invoicing:

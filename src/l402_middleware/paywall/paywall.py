@@ -20,12 +20,13 @@ from ..flow import Call, Flow, adrive, do, drive
 from ..ledgers import MemoryLedger, ledger_from_url
 from ..ledgers.ledger import Ledger
 from ..providers.devnode import WALLET_PATH, DevNode
+from ..providers.function import InvoiceFunction
 from ..providers.provider import InvoiceRequest, Provider
 from ..rates import Rates
 from .callers import callers_of, certificate_in_header
 from .delivery import Delivery, Replay
 from .exposure import Exposure
-from .invoicing import InvoiceFunction, Invoicing, memo_of
+from .invoicing import Invoicing, memo_of
 from .limits import ChallengeLimit
 from .offer import Offer, as_amount
 from .peers import Peers

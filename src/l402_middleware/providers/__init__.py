@@ -3,6 +3,7 @@
 from .core_lightning import CoreLightning
 from .devnode import DevNode
 from .failover import Failover
+from .function import FunctionProvider
 from .lightning_address import LightningAddress, VerifiableLightningAddress
 from .lnbits import LNbits
 from .lnd import LND
@@ -16,6 +17,7 @@ __all__ = [  # noqa: RUF022 - as sorted() has it, which does not take LND for a 
     "CreatedInvoice",
     "DevNode",
     "Failover",
+    "FunctionProvider",
     "InvoiceRequest",
     "LND",
     "LNbits",

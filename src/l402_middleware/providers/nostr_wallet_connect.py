@@ -17,10 +17,9 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import RunVar
 
 from ..core.errors import ConfigurationError, ProviderError
-from ..flow import Flow, Step, do, time_left
+from ..flow import Flow, Step, Threads, do, time_left
 from .access import check_network
 from .answer import created
 from .provider import CreatedInvoice, InvoiceRequest
@@ -28,7 +27,7 @@ from .provider import CreatedInvoice, InvoiceRequest
 T = TypeVar("T")
 
 # How many threads wait for the wallet on behalf of trio, on which nostr-sdk can not be awaited.
-_TRIO_THREADS = 100
+_TRIO_THREADS = Threads("nostr wallet connect", 100)
 
 # NIP-47's codes, as nostr-sdk spells them at the end of its message.
 _REFUSED = re.compile(
@@ -177,7 +176,7 @@ class OnAsyncio(Step[T]):
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return await anyio.to_thread.run_sync(self.block, abandon_on_cancel=True, limiter=_trio_threads())
+            return await anyio.to_thread.run_sync(self.block, abandon_on_cancel=True, limiter=_TRIO_THREADS.limiter())
         return await self._function()
 
 
@@ -197,18 +196,6 @@ def _fault(message: str) -> ProviderError:
             "unauthorized", f"the wallet refused ({code}): allow this connection make_invoice and lookup_invoice"
         )
     return ProviderError("rejected", f"the wallet refused ({code})")
-
-
-_threads: RunVar[anyio.CapacityLimiter | None] = RunVar("l402_middleware nostr wallet connect")
-
-
-def _trio_threads() -> anyio.CapacityLimiter:
-    """Threads of our own: those that the application's other work waits for must not wait for a wallet."""
-    limiter = _threads.get(None)
-    if limiter is None:
-        limiter = anyio.CapacityLimiter(_TRIO_THREADS)
-        _threads.set(limiter)
-    return limiter
 
 
 async def _await(function: Callable[[], Awaitable[T]]) -> T:
