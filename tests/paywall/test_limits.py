@@ -5,11 +5,14 @@ import shutil
 import socket
 import sys
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import anyio
+import anyio.to_thread
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +21,7 @@ from l402_middleware import ConfigurationError, Offer, RequestView
 from l402_middleware.core.keys import KeyRing, generate_key
 from l402_middleware.flow import drive
 from l402_middleware.paywall.delivery import Delivery
-from l402_middleware.paywall.limits import SLOTS, STORE_SECONDS, ChallengeLimit, Windows
+from l402_middleware.paywall.limits import SLOTS, STORE_SECONDS, STORE_THREADS, ChallengeLimit, Store, Windows
 from l402_middleware.paywall.paywall import Decision
 from l402_middleware.paywall.request import Body
 from tests.ledgers.redis_server import RedisServer
@@ -254,6 +257,103 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert code(Shop({"challenge_limit": "1/minute"}).decide(OFFER, ask())) == UNPAID
     with pytest.raises(ConfigurationError, match=r"pip install 'l402_middleware\[limits\]'"):
         Shop({"challenge_limit": "1/minute", "limit_storage": "redis://h"})
+
+
+# --- a store
+
+
+class Counter:
+    """What stands in for the limiter of the package `limits`: it notes what it is asked, and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.free_in: float | None = None
+        self.error: Exception | None = None
+
+    def hit(self, *asked: Any) -> bool:
+        self.asked.append(asked)
+        if self.error is not None:
+            raise self.error
+        return self.free_in is None
+
+    def get_window_stats(self, *asked: Any) -> Any:
+        assert asked == self.asked[-1]
+        assert self.free_in is not None
+        return SimpleNamespace(reset_time=time.time() + self.free_in)
+
+
+@pytest.fixture
+def counter() -> Counter:
+    """One that has room for everybody."""
+    return Counter()
+
+
+@pytest.fixture
+def store(counter: Counter) -> Store:
+    """A store that asks it, three challenges a minute."""
+    store = Store("memory://", "3/minute", "shop")
+    store._limiter = counter
+    return store
+
+
+def test_a_store_of_the_package() -> None:
+    """The package itself counts: three, and not a fourth."""
+    store = Store("memory://", "3/hour", "shop")
+    assert [store.take(7) for _ in range(3)] == [0, 0, 0]
+    assert 0 < store.take(7) <= 3600
+    assert store.is_well()
+
+
+def test_what_a_store_is_asked(store: Store, counter: Counter) -> None:
+    """Each slot of each service by itself, under a name of our own, at the rate that was set."""
+    assert [store.take(slot) for slot in (7, 7, SLOTS - 1)] == [0, 0, 0]
+    assert [asked[1:] for asked in counter.asked] == [("l402", "shop", slot) for slot in ("7", "7", str(SLOTS - 1))]
+    assert {(asked[0].amount, asked[0].get_expiry()) for asked in counter.asked} == {(3, 60)}
+
+
+@pytest.mark.parametrize(("free_in", "least", "most"), [(30, 29, 30), (0.5, 0.3, 0.5), (-9, 0.05, 0.05), (900, 60, 60)])
+def test_a_store_that_refuses(store: Store, counter: Counter, free_in: float, least: float, most: float) -> None:
+    """For as long as it says, between a twentieth of a second and the whole window; until then it is asked no more."""
+    counter.free_in = free_in
+    assert least <= store.take(7) <= most
+    assert 0 <= store.take(7) <= most
+    assert len(counter.asked) == 1 or most < 0.1
+    counter.free_in = None
+    assert store.take(8) == 0
+    if most < 1:
+        time.sleep(most + 0.05)
+        assert store.take(7) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "named"),
+    [(ValueError("hunter2"), None, "ValueError"), (OSError("hunter2"), KeyError("hunter2"), "KeyError")],
+)
+def test_a_store_that_fails(
+    store: Store,
+    counter: Counter,
+    error: Exception,
+    cause: Exception | None,
+    named: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is asked no more for a while, nobody is refused for it, and the operator reads of what kind the failure is."""
+    assert store.is_well()
+    counter.error, error.__cause__ = error, cause
+    assert [store.take(slot) for slot in (1, 2, 3)] == [0, 0, 0]
+    assert len(counter.asked) == 2
+    assert not store.is_well()
+    assert f"limit_storage failed ({named}), asked again in 5 s" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.anyio
+async def test_questions_have_threads_of_their_own(store: Store) -> None:
+    """Those of an event loop are the same few each time, and not the ones that serve paid requests."""
+    turns = store.turns()
+    assert turns is store.turns()
+    assert turns.total_tokens == STORE_THREADS
+    assert turns is not anyio.to_thread.current_default_thread_limiter()
 
 
 # --- several processes

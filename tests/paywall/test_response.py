@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l402_middleware.paywall.response import AnswerTo, Headers, Response, pack, personal, unpack
+from l402_middleware.paywall.response import (
+    AnswerTo,
+    Headers,
+    Response,
+    pack,
+    personal,
+    problem_response,
+    undelivered,
+    unpack,
+)
+
+from .shop import code, field_of
 
 
 @pytest.mark.parametrize(
@@ -35,6 +46,18 @@ def test_personal(given: list[tuple[str, str]], cache_control: str, vary: str | 
         (b"cache-control", cache_control.encode()),
         (b"vary", (vary or "Authorization").encode()),
     ]
+
+
+def test_an_answer_that_could_not_be_settled() -> None:
+    """It is a whole problem, that says when to come again."""
+    assert code(undelivered()) == (503, "not-settled")
+    assert field_of(undelivered(), b"retry-after") == [b"5"]
+
+
+def test_when_to_come_again_is_said_or_not() -> None:
+    """Seconds where there are some, zero among them; no field where nobody knows."""
+    assert field_of(problem_response(503, "a", "A."), b"retry-after") == []
+    assert field_of(problem_response(503, "a", "A.", retry_after=0), b"retry-after") == [b"0"]
 
 
 names = st.binary(min_size=1, max_size=20)
