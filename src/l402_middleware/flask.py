@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
+from urllib.parse import quote
 
 from flask import Flask, current_app, g, request
 from flask import Response as FlaskResponse
@@ -171,7 +172,7 @@ def _endpoint_name() -> str:
     rule = request.url_rule
     assert rule is not None
     method = "GET" if request.method == "HEAD" else request.method
-    mount = request.environ.get("SCRIPT_NAME", "")
+    mount = quote(request.environ.get("SCRIPT_NAME", "").encode("latin-1"))
     # The bar keeps the route /b of an application at /a apart from a route /a/b: gunicorn takes the mount from a
     # request header where a proxy on this machine lets one through.
     return f"{method} {rule.host or rule.subdomain or ''}{mount}{'|' if mount else ''}{rule.rule}"

@@ -13,10 +13,10 @@ from starlette.datastructures import Headers
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import HTTPConnection
 from starlette.responses import Response as StarletteResponse
-from starlette.routing import BaseRoute, Host
+from starlette.routing import Host
 
 from .asgi.middleware import PaywallMiddleware
-from .asgi.visit import ASGIApp, Sale, Scope, Visit, method_of
+from .asgi.visit import ASGIApp, Receive, Sale, Scope, Send, Visit, method_of
 from .asgi.websocket import Handshake
 from .core.errors import ConfigurationError
 from .paywall.offer import Conditions, Offer, Price, mark, offer_of
@@ -27,7 +27,8 @@ from .routing import Choice, check_unobstructed, foresee
 
 __all__ = ["L402Middleware", "l402_required"]
 
-_HOSTS = "__l402_hosts__"
+# In a scope that a `Host` has routed.
+_BY_HOST = "l402_middleware.by_host"
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -131,39 +132,42 @@ def endpoint_name(scope: Scope) -> str:
     # where one application is mounted twice, or two mounted ones share a paywall. The bar keeps the route /b of an
     # application at /a apart from a route /a/b: who may choose a prefix, may not choose another route's name.
     method = "GET" if method_of(scope) == "HEAD" else method_of(scope)
-    mounts = scope.get("root_path", "")
+    mounts = quote(scope.get("root_path", ""), errors="surrogateescape")
     return f"{method} {_host(scope)}{mounts}{'|' if mounts else ''}{_template(scope)}"
 
 
 def _host(scope: Scope) -> str:
     """The host that was asked for and a space, where a host may have decided which endpoint that is."""
-    router = scope.get("router")
-    if router is not None and not _tells_hosts_apart(router):
+    if scope.get("router") is not None and _BY_HOST not in scope:
         return ""
     # Quoted, because a stranger may write anything here: no host can end in another route's path.
     return f"{quote(Headers(scope=scope).get('host', '').lower(), safe=':')} "
 
 
-def _tells_hosts_apart(router: Any) -> bool:
-    """Whether there is a `Host` among the router's routes or below them; known from the last time it was asked."""
-    count, answer = getattr(router, _HOSTS, (-1, False))
-    if count != len(router.routes):
-        answer = _has_hosts(router.routes)
-        setattr(router, _HOSTS, (len(router.routes), answer))
-    return bool(answer)
+# Looking for a `Host` among the routes would miss those behind somebody else's middleware, and those added late.
+_handle_host = Host.handle
 
 
-def _has_hosts(routes: Iterable[BaseRoute]) -> bool:
-    return any(isinstance(route, Host) or _has_hosts(getattr(route, "routes", None) or ()) for route in routes)
+async def _handle_host_noted(self: Host, scope: Scope, receive: Receive, send: Send) -> None:
+    """`Host.handle`, that notes what it does, also where a middleware between has copied the scope."""
+    scope[_BY_HOST] = True
+    visit: Visit | None = scope.get("l402")
+    if visit is not None:
+        visit.scope[_BY_HOST] = True
+    await _handle_host(self, scope, receive, send)
+
+
+Host.handle = _handle_host_noted  # type: ignore[method-assign]
 
 
 def _template(scope: Scope) -> str:
     """The template of the chosen route, below the mounts; the path itself where that is not known for certain."""
     route = chosen_route(scope)
     path = get_route_path(scope)
-    # Some routers leave an outer router's route in the scope, or none. A credential for one path is never too wide.
+    # Some routers leave an outer router's route in the scope, or none. A credential for one path is never too wide, if
+    # no path can be spelled as a template, or as a mount and what is below it: a template begins with a slash.
     if route is None or getattr(route, "endpoint", None) is not scope["endpoint"] or not route.path_regex.match(path):
-        return path
+        return f"={quote(path, errors='surrogateescape')}"
     return str(route.path)
 
 

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.responses import Response
+from starlette.routing import Host
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocket
 
@@ -783,6 +784,37 @@ def test_static_frontends(tmp_path: Path) -> None:
     assert client.get("/index.html", headers=headers).text == "secret"
     app.dependency_overrides = {}
     assert "secret" not in client.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("cheap", "dear"), [("/dear/%7Bx:int%7D", "/dear/1"), ("/part%7C/x/%7Bx%7D", "/part/x/1"), ("/x%7C/x", "/x/x")]
+)
+def test_a_file_whose_path_is_spelled_as_a_template(tmp_path: Path, cheap: str, dear: str) -> None:
+    """Case 43: what is sold by its path does not open a route with that template, nor a mounted one."""
+    app, part = FastAPI(dependencies=[Priced(1)]), FastAPI()
+    app.get("/dear/{x:int}", dependencies=[Priced(1000)])(lambda: "secret")
+    part.get("/x/{x}", dependencies=[Priced(1000)])(lambda: "secret")
+    part.get("/x", dependencies=[Priced(1000)])(lambda: "secret")
+    app.mount("/part", part)
+    app.mount("/x", part)
+    app.frontend("/", directory=tmp_path)
+    client = guarded(app)
+    assert quoted(client, "GET", dear) == 1000
+    assert client.get(dear, headers=buy(client, "GET", cheap)).json()["code"] == "wrong-endpoint"
+
+
+def test_hosts_in_an_included_router() -> None:
+    """Case 43: a credential for one host of an included router does not open the same path on another one."""
+    app, router = FastAPI(), APIRouter()
+    for host, price in (("cheap.test", 1), ("dear.test", 1000)):
+        part = FastAPI()
+        part.get("/x", dependencies=[Priced(price)])(lambda: "secret")
+        router.routes.append(Host(host, part))
+    app.include_router(router)
+    client = guarded(app)
+    headers = buy(client, "GET", "/x", headers={"Host": "cheap.test"})
+    assert client.get("/x", headers={**headers, "Host": "dear.test"}).json()["code"] == "wrong-endpoint"
+    assert client.get("/x", headers={**headers, "Host": "cheap.test"}).status_code == 200
 
 
 # --- what a price on the application does not cover

@@ -363,6 +363,29 @@ def test_hosts(
     assert client.get(dear_path, headers=buy(client, "GET", dear_path, headers=at_dear) | at_dear).content == b"dear"
 
 
+class Around:
+    """Somebody's middleware around a mounted application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+@pytest.mark.parametrize("around", [Around, Copying])
+def test_hosts_that_are_not_among_the_routes(paywall: Paywall, around: type[Around]) -> None:
+    """Case 43: hosts behind somebody else's middleware, and those added late, are told apart like any others."""
+    inner = Router([Route("/first", l402_required(price=1)(lambda request: Response(b"first")))])
+    client = site(paywall, Mount("/m", app=around(inner)))
+    buy(client, "GET", "/m/first")
+    inner.routes.extend(hosts())
+    at_cheap, at_dear = {"Host": "cheap.test"}, {"Host": "dear.test"}
+    headers = buy(client, "GET", "/m/b", headers=at_cheap)
+    assert client.get("/m/b", headers=headers | at_dear).status_code == 402
+    assert client.get("/m/b", headers=headers | at_cheap).content == b"cheap"
+
+
 def test_a_body_that_was_read_for_another_credential(paywall: Paywall) -> None:
     """Case 54: a body that was read to look for a kept answer still tells its request from the next one."""
     client = site(paywall)
