@@ -2,12 +2,14 @@
 
 import logging
 import time
+from math import inf
 
 import pytest
 
 from l402_middleware import Offer, Refusal
 from l402_middleware.complaints import LINES, Complaints
 from l402_middleware.core.errors import ProviderError
+from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.request import Body
 from l402_middleware.paywall.spool import Spool
 
@@ -60,11 +62,37 @@ def test_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert body.seconds_left() == 5
     body.write(bytes(160 * 1024))
     assert body.seconds_left() == 15
-    now[0] += 15
+    now[0] += 14.75
+    body.write(b"")
+    now[0] += 0.25
     with pytest.raises(Refusal, match="did not arrive in time") as refusal:
         body.write(b"x")
     assert (refusal.value.status, refusal.value.code) == (408, "body-too-slow")
     body.close()
+
+
+def test_without_a_spool_there_is_time_for_ever() -> None:
+    """A body that nobody counts, in an application's own test, never comes too late."""
+    body = Body(10)
+    assert body.seconds_left() == inf
+    body.close()
+
+
+def test_a_body_that_is_compared_takes_room_too() -> None:
+    """What is sent again for the kept answer is read within the room of paid requests, if there is any."""
+    shop = Shop({"spool_bodies": 1})
+    offer = Offer(10)
+    credential = shop.buy(offer, ask("POST /thing"))
+    delivery = shop.decide(offer, ask("POST /thing", credential, body=b"first"))
+    assert isinstance(delivery, Delivery)
+    delivery.read(b"first", False)
+    assert deliver(delivery)
+    assert shop.decide(offer, ask("POST /thing", credential, body=b"first")).status == 200  # type: ignore[union-attr]
+    spool = shop.paywall._redemption._spool
+    assert spool is not None
+    while spool.bodies < spool.max_bodies:
+        spool.enter()
+    assert code(shop.decide(offer, ask("POST /thing", credential, body=b"first"))) == FULL
 
 
 def test_a_paid_request_has_room_of_its_own() -> None:
