@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -19,7 +20,8 @@ from l402_middleware.asgi import L402Middleware as ASGIMiddleware
 from l402_middleware.core.keys import KeyRing
 from l402_middleware.flow import Call, Step, drive
 from l402_middleware.ledgers import MemoryLedger
-from l402_middleware.paywall.whole_application import endpoint_name
+from l402_middleware.paywall.offer import mark
+from l402_middleware.paywall.whole_application import endpoint_name, refuse_decorated
 from l402_middleware.providers import CreatedInvoice, InvoiceRequest
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.wsgi import L402Middleware as WSGIMiddleware
@@ -318,3 +320,25 @@ def test_a_price_function_with_a_bug(paywall: Paywall, runs_file: Path) -> None:
     with pytest.raises(ValueError, match="mistake"):
         serve(WSGIMiddleware(whole_wsgi.plain(), paywall, default=mistaken), environ_of("GET", "/paid"))
     assert runs_file.read_text() == ""
+
+
+class Nameless:
+    """Something that is called, and is no function."""
+
+    def __call__(self) -> None:
+        raise AssertionError
+
+    def __repr__(self) -> str:
+        return "an endpoint without a name"
+
+
+def test_the_refusal_names_what_is_priced() -> None:
+    """Case 71: by its name, or as it shows itself where it has none."""
+
+    def handler() -> None:
+        raise AssertionError
+
+    for endpoint, name in ((handler, handler.__qualname__), (Nameless(), "an endpoint without a name")):
+        mark(endpoint, Offer(1))
+        with pytest.raises(ConfigurationError, match=f"prices {re.escape(name)}, inside a middleware"):
+            refuse_decorated(endpoint)
