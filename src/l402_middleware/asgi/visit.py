@@ -1,7 +1,7 @@
 """ASGI over HTTP: a request in, a decision out, and the answer watched until it is delivered."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 import anyio
@@ -15,6 +15,7 @@ from ..paywall.paywall import Decision, Paywall
 from ..paywall.request import Body, RequestView
 from ..paywall.response import Response, body_length, undelivered
 from ..paywall.spool import too_slow
+from .body import KeptBody
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -51,8 +52,8 @@ class Visit:
     _over: anyio.Event | None = None
     _start: Message | None = None
     _left: int | None = None
-    _body: Body | None = None
-    _body_again: Iterator[Message] | None = None
+    _body: KeptBody | None = None
+    _body_again: KeptBody | None = None
     _body_is_taken = False
     _body_is_cut_off = False
 
@@ -85,7 +86,7 @@ class Visit:
             if isinstance(self._decision, Delivery) and self._decision.is_open:
                 await self._end(self._decision)
             if self._body is not None:
-                self._body.close()
+                await self._body.close()
 
     async def admit(self, offer: Offer, endpoint: str) -> Response | None:
         """Decide about this request, once; the response to give instead of the handler's, or None: run it.
@@ -133,9 +134,9 @@ class Visit:
         if self._answered:
             return {"type": "http.disconnect"}
         if self._body_again is not None:
-            message = next(self._body_again, None)
-            if message is not None:
-                return message
+            again = await self._body_again.message()
+            if again is not None:
+                return again
             self._body_again = None
         message = await self._receive()
         if message["type"] == "http.disconnect":
@@ -278,7 +279,7 @@ class Visit:
 
     async def spool(self, body: Body) -> Body:
         """Read the whole body into `body`, and keep it for the application."""
-        self._body = body
+        kept = self._body = KeptBody(body)
         self._body_is_cut_off = True
         if self._body_is_taken:
             raise ConfigurationError(
@@ -297,9 +298,9 @@ class Visit:
             if message["type"] == "http.disconnect":
                 self._note_gone()
                 raise Refusal(400, "incomplete-body", "The connection ended before the request's body did.")
-            body.write(message.get("body", b""))
             more = message.get("more_body", False)
-        self._body_again = _messages(body)
+            await kept.write(message.get("body", b""), is_last=not more)
+        self._body_again = kept
         self._body_is_cut_off = False
         return body
 
@@ -314,15 +315,6 @@ class _ReadBody(Step[Body]):
 
     async def wait(self) -> Body:
         return await self._visit.spool(self._body)
-
-
-def _messages(body: Body) -> Iterator[Message]:
-    sent = 0
-    for chunk in body.chunks():
-        sent += len(chunk)
-        yield {"type": "http.request", "body": chunk, "more_body": sent < body.size}
-    if not sent:
-        yield {"type": "http.request", "body": b"", "more_body": False}
 
 
 async def respond(send: Send, response: Response, method: str) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 from ..paywall.delivery import Delivery
 from ..paywall.request import Body
 from ..paywall.response import Response, undelivered
+from .body import KeptBody
 from .visit import Message, Visit
 
 # RFC 6455, section 7.4.1: policy violation. Before the handshake is accepted, a server says 403 instead.
@@ -63,7 +64,7 @@ class Handshake(Visit):
 
     async def spool(self, body: Body) -> Body:
         """A handshake has no body."""
-        self._body = body
+        self._body = KeptBody(body)
         return body
 
 

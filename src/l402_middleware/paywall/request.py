@@ -39,13 +39,22 @@ class Body:
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Take the next piece. Raises `Refusal`: 413 for a body that is too long, 408 or 503 where it has no room."""
-        self.expect(self.size + len(chunk))
+        """Take the next piece. Raises `Refusal` as `count` does."""
+        self.count(len(chunk))
+        self.store([chunk])
+
+    def count(self, size: int) -> None:
+        """Note `size` bytes more. Raises `Refusal`: 413 for a body that is too long, 408 or 503 without room for it."""
+        self.expect(self.size + size)
         if self._place is not None:
-            self._place.grow(len(chunk))
-        self.size += len(chunk)
-        self._sha256.update(chunk)
-        self._file.write(chunk)
+            self._place.grow(size)
+        self.size += size
+
+    def store(self, chunks: Iterable[bytes]) -> None:
+        """Hash and keep the next pieces, which were counted."""
+        for chunk in chunks:
+            self._sha256.update(chunk)
+            self._file.write(chunk)
 
     def expect(self, size: int) -> None:
         """Raise `Refusal` (413) where the body is going to be longer than the limit."""
@@ -61,10 +70,10 @@ class Body:
         """SHA-256 over the whole body."""
         return self._sha256.digest()
 
-    def chunks(self) -> Iterator[bytes]:
-        """The body from its beginning, in pieces of up to 64 KiB; none for an empty body."""
+    def chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """The body from its beginning, in pieces of up to `size` bytes; none for an empty body."""
         self._file.seek(0)
-        while chunk := self._file.read(CHUNK_BYTES):
+        while chunk := self._file.read(size):
             yield chunk
 
     def read(self) -> bytes:
