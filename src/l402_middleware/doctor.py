@@ -12,12 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from secrets import token_bytes
 from typing import Final, Literal, TypeAlias, cast
-from urllib.parse import parse_qsl
 
 from .core.errors import ConfigurationError, LedgerError, ProviderError, ProviderFault
 from .core.keys import KeyRing, generate_key
@@ -27,7 +25,7 @@ from .ledgers import MemoryLedger, SQLiteLedger, ledger_from_url
 from .ledgers.ledger import Claim, Held, Ledger, day_of
 from .paywall.invoicing import Invoicing
 from .paywall.limits import ChallengeLimit
-from .paywall.settings import NAMES, keys_from, paywall_from_settings, rates_from, rules_from
+from .paywall.settings import NAMES, keys_from, paywall_from_settings, rates_from, rules_from, unknown_settings
 from .providers import DevNode, InvoiceRequest, Provider, SettlementCheck, provider_from_url
 from .rates import Rates
 from .redaction import Redaction, place, provider_urls
@@ -36,8 +34,6 @@ Status: TypeAlias = Literal["ok", "warning", "failed"]
 
 CLOCK_SECONDS: Final = 30
 _EXPIRY: Final = 600
-
-_OTHER_NAMES: Final = frozenset({"L402_DEV", "L402_ENV"})
 
 _REMEDIES: Final[dict[ProviderFault, str]] = {
     "unreachable": "start the backend, correct L402_PROVIDER, or open the firewall between",
@@ -147,11 +143,8 @@ class _Examination:
 
     def settings_can_be_read(self) -> Iterator[Finding]:
         """Every `L402_...` variable means something, and its value is of the right kind."""
-        known = NAMES | _OTHER_NAMES
-        theirs = {name for name in self._settings if name.startswith("L402_")}
-        for name in sorted(theirs - known - _variables_named_in(self._settings)):
-            meant = get_close_matches(name, known, 1)
-            remedy = f"is {meant[0]} meant?" if meant else "is it another program's? Then all is well"
+        for name, meant in unknown_settings(self._settings):
+            remedy = f"is {meant} meant?" if meant else "is it another program's? Then all is well"
             yield Finding("settings", "warning", f"there is no setting {name}, so it does nothing", remedy)
         rules = rules_from(self._settings)
         self._expiry = rules.get("invoice_expiry", _EXPIRY)
@@ -405,9 +398,3 @@ def _clock(created_at: int, asked_at: float, answered_at: float) -> Finding:
             "let NTP set both: invoices and credentials end by them",
         )
     return Finding("clock", "ok", f"the wallet's clock and this machine's agree within {CLOCK_SECONDS} s")
-
-
-def _variables_named_in(settings: Mapping[str, str]) -> set[str]:
-    """The variables that the providers' URLs take their secrets from."""
-    queries = (url.partition("?")[2] for url in provider_urls(settings))
-    return {value for query in queries for key, value in parse_qsl(query) if key.endswith("_env")}

@@ -58,6 +58,8 @@ def L402(  # noqa: N802 - as Flask's
     which has no price of its own, but for the paths in `free`, as for `l402_middleware.starlette.L402Middleware`. Call
     it before the application starts; routes may come before and after.
     """
+    if not isinstance(app, FastAPI):
+        raise ConfigurationError(f"L402(app, paywall) is for a FastAPI application, not for {type(app).__name__}")
     if app.middleware_stack is not None:
         raise ConfigurationError("L402(app, paywall) comes too late: call it before the application starts")
     paywall = paywall_from_settings() if paywall is None else paywall

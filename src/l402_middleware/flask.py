@@ -60,6 +60,8 @@ class L402:
         free: Iterable[str] = (),
     ) -> None:
         """Install the paywall in `app`. Raises `ConfigurationError` where it has one, or no settings for one."""
+        if not isinstance(app, Flask):
+            raise ConfigurationError(f"L402(app, paywall) is for a Flask application, not for {type(app).__name__}")
         if "l402" in app.extensions:
             raise ConfigurationError("this application has its L402 extension already; install it once")
         whole = whole_or_none(default, free) or self.whole

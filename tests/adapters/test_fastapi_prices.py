@@ -896,3 +896,27 @@ def test_inside_every_other_middleware() -> None:
     app.add_middleware(BaseHTTPMiddleware, dispatch=lambda request, call_next: call_next(request))
     kinds: list[Any] = [each.cls for each in app.user_middleware]
     assert kinds == [BaseHTTPMiddleware, BaseHTTPMiddleware, L402Middleware]
+
+
+def parameter_that_nobody_prices(annotation: Any) -> None:
+    """An endpoint with a parameter of that kind, as FastAPI is told of it."""
+
+    def endpoint(payment: Any) -> None: ...
+
+    endpoint.__annotations__["payment"] = annotation
+    FastAPI().post("/x")(endpoint)
+
+
+@pytest.mark.parametrize("annotation", [Payment, Payment | None, Annotated[Payment, Priced]])
+def test_a_payment_that_nobody_prices(annotation: Any) -> None:
+    """`Priced` without its price, or none at all, is an error: FastAPI would believe a payment in the caller's body."""
+    with pytest.raises(ConfigurationError, match=r"payment: Annotated\[Payment, Priced\(21\)\]"):
+        parameter_that_nobody_prices(annotation)
+
+
+def test_installed_in_what_is_no_application() -> None:
+    """`app.add_middleware(L402)` says that it is not meant for that."""
+    app = FastAPI()
+    app.add_middleware(L402, paywall=Paywall(DevNode()))  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="for a FastAPI application, not for"):
+        TestClient(app).get("/")

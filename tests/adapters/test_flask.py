@@ -439,3 +439,9 @@ def test_the_applications_own_test_client(paywall: Paywall) -> None:
     with pytest.raises(ZeroDivisionError):
         client.get("/raises", headers=headers)
     assert client.get("/raises", headers=headers).text == "done"
+
+
+def test_installed_in_what_is_no_application() -> None:
+    """Application and paywall the wrong way round are an error that says so."""
+    with pytest.raises(ConfigurationError, match="for a Flask application, not for Paywall"):
+        L402(Paywall(DevNode()), Flask("shop"))  # type: ignore[arg-type]

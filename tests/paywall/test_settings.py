@@ -168,12 +168,48 @@ def test_settings_that_can_not_work(settings: dict[str, Any], named: str) -> Non
         ((DevNode(),), {"replay_max_bytes": -1}),
         ((DevNode(),), {"lease": "60"}),
         ((DevNode(),), {"invalid_credential_status": 500}),
+        ((DevNode(),), {"challenge_limit": 60}),
     ],
 )
 def test_paywalls_that_can_not_work(arguments: tuple[Any], options: dict[str, Any]) -> None:
     """A paywall without a ledger, with a provider that is none, or with impossible numbers is never built."""
     with pytest.raises(ConfigurationError):
         Paywall(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("provider", "options", "said"),
+    [
+        (DevNode, {}, r"the class DevNode itself: make one, DevNode\(\.\.\.\)"),
+        ("dev:", {}, r"not str; provider_from_url\(\) makes one of a URL"),
+        (lambda request: "", {"network": "mainnet"}, "network must be one of bitcoin, .* not 'mainnet'"),
+        (lambda request: "", {"ledger": None}, "or the setting L402_LEDGER"),
+    ],
+)
+def test_what_is_easily_mistaken_for_a_provider(provider: Any, options: dict[str, Any], said: str) -> None:
+    """A class, a URL, and a function for a network that no invoice is for: the error says what to write instead."""
+    with pytest.raises(ConfigurationError, match=said):
+        Paywall(provider, **{"ledger": "memory:", **options})
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("L402_SECRET_KEY", ["there is no setting L402_SECRET_KEY, so it does nothing; is L402_SECRET_KEYS meant?"]),
+        ("L402_LEDGERS", ["there is no setting L402_LEDGERS, so it does nothing; is L402_LEDGER meant?"]),
+        ("L402_OF_ANOTHER_PROGRAM", []),
+        ("L402_LEASE", []),
+        ("L402_KEY", []),
+    ],
+)
+def test_a_misspelt_setting(name: str, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """What looks like a setting and is none is one line in the log at start-up, and is no error."""
+    url = "lnbits+https://lnbits.example?invoice_key_env=L402_KEY"
+    settings = {"L402_PROVIDER": url, "L402_LEDGER": "memory:", name: "0123456789"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("L402_KEY", "0123456789abcdef")
+        paywall_from_settings(settings)
+    assert [record.getMessage() for record in caplog.records] == lines
 
 
 @pytest.mark.parametrize("price", [0, -1, 1.0, True, "21", None, 21_000_000 * 10**8 + 1])

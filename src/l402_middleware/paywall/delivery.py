@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, NoReturn
 
+from ..core.errors import ConfigurationError
 from ..core.money import Msat
 from ..flow import Flow
 from .holds import Hold, Holds
@@ -22,6 +23,14 @@ class Payment:
     payment_hash: str
     amount: Msat
     uses_left: int | None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
+        """FastAPI would take an unpriced parameter of this type from the request's body, as the caller writes it."""
+        raise ConfigurationError(
+            "a Payment does not come from a request's body: price the endpoint with "
+            "`payment: Annotated[Payment, Priced(21)]`, and put what you answer of it into a type of your own"
+        )
 
 
 @dataclass(frozen=True, slots=True)

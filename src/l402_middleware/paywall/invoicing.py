@@ -6,6 +6,7 @@ from typing import Any
 from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
 from ..core.invoice import Invoice, decode
 from ..flow import Flow
+from ..providers.access import check_network
 from ..providers.failover import Failover
 from ..providers.function import FunctionProvider, InvoiceFunction
 from ..providers.provider import CreatedInvoice, InvoiceRequest, Provider
@@ -92,12 +93,15 @@ def accepted(created: CreatedInvoice, request: InvoiceRequest, network: str, now
 
 
 def _as_provider(given: Provider | InvoiceFunction, network: str | None) -> Provider:
+    if isinstance(given, type):
+        raise ConfigurationError(f"the provider is the class {given.__name__} itself: make one, {given.__name__}(...)")
     if callable(given):
+        check_network("Paywall", network or "bitcoin")
         return FunctionProvider(given, network or "bitcoin")
     if not hasattr(given, "create_invoice"):
         raise ConfigurationError(
             "provider must have create_invoice(), or be a function that makes an invoice, or a list of these, "
-            f"not {type(given).__name__}"
+            f"not {type(given).__name__}; provider_from_url() makes one of a URL"
         )
     return given
 

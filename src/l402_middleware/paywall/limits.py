@@ -46,7 +46,7 @@ class ChallengeLimit:
     """
 
     def __init__(self, rate: str, storage: str | None, service: str, clock: Callable[[], float]) -> None:
-        found = re.fullmatch(r"([1-9]\d{0,8}) ?(?:/|per) ?(second|minute|hour|day)", rate.strip())
+        found = re.fullmatch(r"([1-9]\d{0,8}) ?(?:/|per) ?(second|minute|hour|day)", str(rate).strip())
         if not found:
             raise ConfigurationError(
                 f'challenge_limit must be a number per second, minute, hour or day, such as "60/minute", not {rate!r}'

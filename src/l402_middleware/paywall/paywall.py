@@ -120,7 +120,7 @@ class Paywall:
             if self.wallet is None:
                 raise ConfigurationError(
                     'Paywall needs a ledger, which counts the uses of each payment: ledger="sqlite:///l402.db" '
-                    "serves several workers on one machine, MemoryLedger() a single process"
+                    "(or the setting L402_LEDGER) serves several workers on one machine, MemoryLedger() one process"
                 )
             ledger = MemoryLedger()
         if invalid_credential_status not in (401, 402):

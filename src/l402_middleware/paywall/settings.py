@@ -1,8 +1,11 @@
 """A paywall from settings: a mapping such as `os.environ` or Flask's `app.config`."""
 
+import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from ..core.errors import ConfigurationError
 from ..providers.url import provider_from_url
@@ -52,6 +55,13 @@ NAMES = frozenset(
 )
 """Every setting there is."""
 
+_OTHER_NAMES: Final = frozenset({"L402_DEV", "L402_ENV"})
+
+# All names begin alike, so a typo is more alike than difflib's usual 0.6.
+_ALIKE: Final = 0.8
+
+log = logging.getLogger("l402_middleware")
+
 
 def paywall_from_settings(settings: Mapping[str, Any] | None = None) -> Paywall:
     """The paywall that `settings` describe; by default, the environment's.
@@ -67,12 +77,25 @@ def paywall_from_settings(settings: Mapping[str, Any] | None = None) -> Paywall:
             "no paywall was given, and L402_PROVIDER is not set: pass Paywall(...), or set "
             "L402_PROVIDER (such as lnbits+https://HOST?invoice_key_file=PATH) and L402_LEDGER (sqlite:///l402.db)"
         )
+    for name, meant in unknown_settings(settings):
+        if meant:
+            log.warning("there is no setting %s, so it does nothing; is %s meant?", name, meant)
     arguments = rules_from(settings)
     return Paywall(
         [provider_from_url(url) for url in provider.split() or [""]] if isinstance(provider, str) else provider,
         secret_keys=keys_from(settings),
         **arguments,
     )
+
+
+def unknown_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """Names that begin with `L402_` and that nothing reads, each with the setting that it resembles."""
+    providers = settings.get("L402_PROVIDER")
+    queries = [url.partition("?")[2] for url in providers.split()] if isinstance(providers, str) else []
+    named = {value for query in queries for key, value in parse_qsl(query) if key.endswith("_env")}
+    known = NAMES | _OTHER_NAMES
+    for name in sorted({name for name in settings if name.startswith("L402_")} - known - named):
+        yield name, next(iter(get_close_matches(name, known, 1, _ALIKE)), None)
 
 
 def rules_from(settings: Mapping[str, Any]) -> dict[str, Any]:
