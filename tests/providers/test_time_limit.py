@@ -180,6 +180,12 @@ def test_a_limit_has_to_be_one(timeout: Any) -> None:
         shop(DevNode(), timeout=timeout)
 
 
+def test_a_provider_that_was_given_more_time_has_it() -> None:
+    """Without a limit it is 20 seconds, or as much as the most patient provider was given."""
+    near, far = (LNbits("http://node.example", "key", timeout=timeout) for timeout in (3, 60))
+    assert [Failover(*providers)._timeout for providers in ([near], [DevNode()], [near, far])] == [20, 20, 60]
+
+
 @pytest.mark.parametrize("limit", [{"provider_timeout": 3}, {"provider_threads": 3}])
 def test_a_failover_has_its_limits_already(limit: dict[str, Any]) -> None:
     """What would not be heeded is refused."""

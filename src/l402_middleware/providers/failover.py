@@ -19,6 +19,9 @@ from .provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
 # How many invoices' makers are remembered. For one that is forgotten, all providers are asked.
 MAX_REMEMBERED: Final = 10_000
 
+# For an invoice, where nothing else is said. Callers do not wait much longer, and some servers not either.
+_SECONDS: Final = 20.0
+
 T = TypeVar("T")
 Accepted = TypeVar("Accepted", CreatedInvoice, Invoice)
 
@@ -32,9 +35,10 @@ class Failover:
     tries it, until it works again. `rejected` does not count, because the request may be to blame; a cancelled attempt
     does not either.
 
-    `timeout` bounds the whole, in seconds: each provider has an equal share of what is left of it, and never more than
-    its own `timeout`. So the last one still has time when all before it hang. `max_threads` threads of a process wait
-    for a provider as long as that; more do only while it answers within a quarter of a second (see `line.Line`).
+    `timeout` bounds the whole, in seconds (20, or the longest `timeout` of a provider's own): each provider has an
+    equal share of what is left of it, and never more than its own `timeout`. So the last one still has time when all
+    before it hang. `max_threads` threads of a process wait for a provider as long as that; more do only while it
+    answers within a quarter of a second (see `line.Line`).
 
     Amounts are multiples of what each can express. Settlement is asked of the provider that made the invoice; where
     this process does not know which, of all. `clock` gives seconds that never go back. Raises `ConfigurationError` for
@@ -46,7 +50,7 @@ class Failover:
         *providers: Provider,
         failures: int = 5,
         pause: float = 30.0,
-        timeout: float = 20.0,
+        timeout: float | None = None,
         max_threads: int = 3,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,6 +67,9 @@ class Failover:
         self.providers: Final = providers
         self.network: Final = providers[0].network
         self.granularity_msat: Final = math.lcm(*(provider.granularity_msat for provider in providers))
+        if timeout is None:
+            own = (getattr(provider, "timeout", None) for provider in providers)
+            timeout = max([_SECONDS, *(seconds for seconds in own if isinstance(seconds, int | float))])
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
             raise ConfigurationError(f"timeout must be a number of seconds above 0, not {timeout!r}")
         self._pause = pause
