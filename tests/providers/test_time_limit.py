@@ -93,10 +93,10 @@ def took(run: Run, owner: Any, flow: Flow[Any]) -> tuple[Any, float]:
 def test_the_third_has_time_when_two_hang(run: Run, two: list[HangingNode], working: LND) -> None:
     """Case 98: a challenge comes within the limit as long as one works; nothing is left behind at those that do not."""
     threads = threading.active_count()
-    paywall = shop(*map(lnbits, two), working, timeout=1.5)
+    paywall = shop(*map(lnbits, two), working, timeout=3.0)
     decision, seconds = took(run, paywall, paywall.admit(ask(), Offer(21)))
     assert code(decision) == (402, "payment-required")
-    assert 0.9 < seconds < 1.5 + BUSY
+    assert 1.9 < seconds < 3.0 + BUSY
     assert [node.requests for node in two] == [1, 1]
     # Each attempt was cut off with its connection.
     wait_for(lambda: not any(node.connections for node in two))
@@ -115,11 +115,11 @@ def test_all_hang(run: Run, two: list[HangingNode]) -> None:
 def test_what_one_does_not_need_is_the_others(run: Run, two: list[HangingNode], working: LND) -> None:
     """A provider's own timeout makes its share shorter, and what is left over goes to the next."""
     first, second = two
-    providers = Failover(lnbits(first, 0.1), lnbits(second), working, timeout=2.1)
+    providers = Failover(lnbits(first, 0.1), lnbits(second), working, timeout=4.1)
     invoice, seconds = took(run, providers, providers.create_invoice(REQUEST))
     assert isinstance(invoice, CreatedInvoice)
     # A tenth, and half of the rest.
-    assert 1.0 < seconds < 1.1 + BUSY
+    assert 2.0 < seconds < 2.1 + BUSY
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -147,10 +147,10 @@ def test_a_function_that_hangs(run: Run, working: LND) -> None:
     async def asyncio_never(request: InvoiceRequest) -> str:
         return await never(request)
 
-    paywall = shop(never, asyncio_never, working, timeout=0.6, network="regtest")
+    paywall = shop(never, asyncio_never, working, timeout=3.0, network="regtest")
     decision, seconds = took(run, paywall, paywall.admit(ask(), Offer(21)))
     assert code(decision) == (402, "payment-required")
-    assert seconds < 0.6 + BUSY
+    assert seconds < 3.0 + BUSY
 
 
 def test_whom_a_late_function_leaves_no_time_is_not_to_blame(run: Run, working: LND) -> None:
