@@ -91,6 +91,8 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
     offer = Offer(price, **conditions)
 
     def decorate(endpoint: Endpoint) -> Endpoint:
+        if not callable(endpoint):
+            raise ConfigurationError("@l402_required without a price: write @l402_required(price=...)")
         if isinstance(endpoint, type):
             raise ConfigurationError(
                 f"@l402_required on the class {endpoint.__name__}: decorate its methods (get, post, ...) instead"

@@ -104,6 +104,17 @@ def test_on_a_class(endpoint: type) -> None:
         l402_required(price=1)(endpoint)
 
 
+def test_without_a_price() -> None:
+    """`@l402_required` that was not called: what routing calls then says what to write, and runs no endpoint."""
+
+    async def endpoint(request: Request) -> None:
+        pytest.fail("ran")
+
+    uncalled: Any = l402_required(endpoint)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="without a price"):
+        uncalled(Request({"type": "http"}))
+
+
 def test_on_a_generator() -> None:
     """FastAPI streams what an endpoint yields; such an endpoint can not be sold, which is said where it is written."""
 

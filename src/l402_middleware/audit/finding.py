@@ -79,6 +79,8 @@ def verdict_on(endpoint: object) -> Verdict:
             "write functools.wraps into that decorator, or put @l402_required above it",
             offer_of(hidden),
         )
+    if getattr(endpoint, "__qualname__", "") == "l402_required.<locals>.decorate":
+        return hole("@l402_required without a price: every request fails", "write @l402_required(price=...)")
     if is_priced_elsewhere(endpoint):
         return hole(
             f"the route has {name} as it was before @l402_required",
