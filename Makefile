@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench soak flood siege fuzz mutants docs clean
+.PHONY: demo test lint bench soak flood outage fuzz mutants docs clean
 
 # Half a virtual environment (Debian without python3-venv) must not pass for a whole one the next time.
 .DELETE_ON_ERROR:
@@ -30,13 +30,13 @@ KILLS ?= 200
 soak: .venv/test
 	$(BIN)/python -m tests.faults.soak $(KILLS)
 
-flood: .venv/test
-	$(BIN)/python -m tests.faults.flood
+outage: .venv/test
+	$(BIN)/python -m tests.faults.node_outage
 
 # How long, in seconds, for each server.
-siege: SECONDS = 60
-siege: .venv/test
-	$(BIN)/python -m tests.faults.siege $(SECONDS)
+flood: SECONDS = 60
+flood: .venv/test
+	$(BIN)/python -m tests.faults.flood $(SECONDS)
 
 # How many inputs for each target, and after how many seconds to end it anyway (0: never).
 RUNS ?= 100000

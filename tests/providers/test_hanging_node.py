@@ -21,7 +21,7 @@ from l402_middleware.providers.transport import MAX_REQUESTS
 from l402_middleware.starlette import L402Middleware, l402_required
 from tests.paywall.shop import KEY
 
-from ..faults.flood import WalletProcess
+from ..faults.node_outage import WalletProcess
 from .hanging import hanging
 
 TIMEOUT = 1.0
