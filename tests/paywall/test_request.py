@@ -64,6 +64,15 @@ def test_what_is_not_json(content: bytes) -> None:
         assert body.json() == {"a": [1]}
 
 
+@pytest.mark.parametrize("query", ["größe=9".encode(), "größe=9".encode("latin-1"), b"gr%F6%DFe=9", b"a=%ED%A0%80"])
+def test_a_query_that_frameworks_read_differently(query: bytes) -> None:
+    """Case 43: it is refused before it has a price: the handler would see another parameter than was paid for."""
+    with pytest.raises(Refusal, match="UTF-8") as caught:
+        assert ask(query=query).query
+    assert (caught.value.status, caught.value.code) == (400, "malformed-query")
+    assert ask(query=b"gr%C3%B6%C3%9Fe=9&b=").query == {"größe": "9", "b": ""}
+
+
 def test_a_header_that_is_absent_or_empty() -> None:
     """The first is None, the second a text; several lines are one, joined as RFC 9110, section 5.3 has it."""
     request = ask(headers=[(b"x-empty", b""), (b"x-two", b"a"), (b"X-Two", b"b")])

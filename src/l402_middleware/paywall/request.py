@@ -163,11 +163,16 @@ class RequestView:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters. Raises `Refusal` (400, `repeated-parameter`) where one is there twice.
+        """The query's parameters. Raises `Refusal` (400): `repeated-parameter` where one is there twice,
+        `malformed-query` where the query is not percent-encoded UTF-8.
 
-        Starlette gives a handler the last of them and Flask the first: a price for one would buy the other.
+        Starlette gives a handler the last of two and Flask the first, and they read other bytes differently too: a
+        price for one would buy the other.
         """
-        parameters = parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True)
+        try:
+            parameters = parse_qsl(self.query_string.decode("ascii"), keep_blank_values=True, errors="strict")
+        except UnicodeDecodeError:
+            raise Refusal(400, "malformed-query", "The query is not percent-encoded UTF-8.") from None
         query = dict(parameters)
         if len(query) < len(parameters):
             raise Refusal(400, "repeated-parameter", "A parameter of the query is there twice; send each once.")

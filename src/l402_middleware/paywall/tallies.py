@@ -14,7 +14,9 @@ from ..flow import Flow, do
 from ..ledgers.ledger import Ledger, Total, What, day_of
 
 FLUSH_EVERY: Final = 10.0
-MAX_ENTRIES: Final = 1000
+
+# Of a day: where a host or a mount's parameter is in an endpoint's name, strangers choose it.
+MAX_ENDPOINTS: Final = 1000
 OTHER: Final = "(other)"
 
 log = logging.getLogger("l402_middleware")
@@ -28,14 +30,18 @@ class Tallies:
         self._counts: Counter[tuple[int, str, What]] = Counter()
         self._lock = threading.Lock()
         self._flushed_at = 0.0
+        self._day = 0
+        self._endpoints: set[str] = set()
 
     def add(self, what: What, endpoint: str, now: float) -> bool:
         """Count one; whether it is time to `flush`."""
         with self._lock:
-            key = (day_of(now), endpoint, what)
-            if key not in self._counts and len(self._counts) >= MAX_ENTRIES:
-                key = (day_of(now), OTHER, what)
-            self._counts[key] += 1
+            if self._day != (day := day_of(now)):
+                self._day = day
+                self._endpoints.clear()
+            if len(self._endpoints) < MAX_ENDPOINTS:
+                self._endpoints.add(endpoint)
+            self._counts[day, endpoint if endpoint in self._endpoints else OTHER, what] += 1
             is_time = not 0 <= now - self._flushed_at < FLUSH_EVERY
             if is_time:
                 self._flushed_at = now
