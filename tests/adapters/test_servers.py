@@ -146,7 +146,8 @@ class TestServers(AdapterContract):
             with site.client.stream("GET", url, headers=headers) as response:
                 arrivals = [time.monotonic() for _ in response.iter_raw()]
             assert len(arrivals) == count
-            assert arrivals[-1] - arrivals[0] > 0.15 * (count - 1)
+            # Held back, they would all come at once; a busy machine brings the first one late.
+            assert arrivals[-1] - arrivals[0] > 0.05 * (count - 1)
 
     @pytest.mark.parametrize("framing", ["length", "chunked"])
     def test_an_upload_is_seen_piece_by_piece(self, site: Site, server: Server, framing: str) -> None:

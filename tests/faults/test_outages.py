@@ -29,6 +29,9 @@ pytestmark = pytest.mark.slow
 
 LEASE = 2
 AWAY = 2.0
+
+# So late may a handler start on a busy machine after its use was held.
+LATE = 0.5
 CUSTOMERS = 8
 PAYMENTS = 60
 
@@ -75,7 +78,7 @@ def check_outage(ledger: str, folder: Path, stop: Callable[[], None], start: Cal
     meanwhile = [answer for began, ended, _, answer in heard if began > away_from and ended < away_until]
     assert len(meanwhile) > CUSTOMERS
     assert all(is_refused(answer) for answer in meanwhile)
-    assert not [run for run in runs if away_from < run.start < away_until]
+    assert not [run for run in runs if away_from + LATE < run.start < away_until]
     assert {answer.status for *_, answer in heard} <= {200, 409, 503}
     # Those that were held when it went are free after the lease; queued ones may wait for a worker too.
     last = max(ended for _, ended, _, _ in heard)
@@ -87,7 +90,7 @@ def check_outage(ledger: str, folder: Path, stop: Callable[[], None], start: Cal
         assert len(delivered) == 1
         assert delivered[0] in [run.name.encode() for run in own]
         # A run whose answer could not be settled gave nothing away, and was repeated.
-        assert all(run.start < away_from for run in own[:-1])
+        assert all(run.start < away_from + LATE for run in own[:-1])
         refusals = [answer.code for _, _, each, answer in heard if each is purchase and answer.status == 503]
         assert len(own) <= 1 + refusals.count("not-settled")
         history = opened.history(bytes.fromhex(purchase.payment_hash)).block()
