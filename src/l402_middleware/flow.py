@@ -48,7 +48,8 @@ def drive(flow: Flow[T]) -> T:
             else:
                 step = flow.send(result)
     except StopIteration as end:
-        return cast(T, end.value)
+        value: T = end.value
+        return value
 
 
 async def adrive(flow: Flow[T]) -> T:
@@ -72,7 +73,8 @@ async def adrive(flow: Flow[T]) -> T:
             else:
                 step = flow.send(result)
     except StopIteration as end:
-        return cast(T, end.value)
+        value: T = end.value
+        return value
 
 
 # So long after its end an awaited step is cut off, if it has not ended by itself and said what it waited for.

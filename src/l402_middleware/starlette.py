@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, TypeVar, Unpack, cast
 from urllib.parse import quote
@@ -15,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import Host
 
-from .asgi.middleware import PaywallMiddleware
+from .asgi.middleware import PaywallMiddleware, current_visit
 from .asgi.visit import ASGIApp, Receive, Sale, Scope, Send, Visit, method_of
 from .asgi.websocket import Handshake
 from .core.errors import ConfigurationError
@@ -31,8 +30,6 @@ __all__ = ["L402Middleware", "l402_required"]
 _BY_HOST = "l402_middleware.by_host"
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
-
-_current_visit: ContextVar[Visit | None] = ContextVar("l402_visit", default=None)
 
 
 class L402Middleware(PaywallMiddleware):
@@ -71,14 +68,6 @@ class L402Middleware(PaywallMiddleware):
         """What the endpoint that the router chose sells."""
         offer = offer_of(_handler(scope.get("endpoint"), method_of(scope)))
         return None if offer is None else (offer, endpoint_name(scope))
-
-    async def run(self, visit: Visit, sale: Sale | None) -> None:
-        """Run the application; its endpoints find the visit in the context, for they need not ask for their request."""
-        token = _current_visit.set(visit)
-        try:
-            await super().run(visit, sale)
-        finally:
-            _current_visit.reset(token)
 
 
 def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[Endpoint], Endpoint]:
@@ -189,7 +178,7 @@ def _visit_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit:
         if isinstance(argument, HTTPConnection):
             return guarded(argument.scope.get("l402"))
     # A FastAPI endpoint need not ask for its request.
-    return guarded(_current_visit.get())
+    return guarded(current_visit.get())
 
 
 def guarded(visit: Visit | None) -> Visit:

@@ -1,6 +1,7 @@
 """The middleware around any ASGI application: what every one of ours does, and the one that sells everything."""
 
 from collections.abc import Iterable
+from contextvars import ContextVar
 from functools import partial
 
 from ..core.errors import ConfigurationError
@@ -10,6 +11,9 @@ from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
 from .visit import ASGIApp, Message, Receive, Sale, Scope, Send, Visit, method_of, respond
 from .websocket import Handshake
+
+current_visit: ContextVar[Visit | None] = ContextVar("l402_visit", default=None)
+"""For endpoints that do not ask for their request."""
 
 
 class PaywallMiddleware:
@@ -54,7 +58,11 @@ class PaywallMiddleware:
         make = Handshake if scope["type"] == "websocket" else Visit
         visit = scope["l402"] = make(self.paywall, scope, receive, send, self.own_sale, default)
         scope.setdefault("state", {})["l402"] = None
-        await self.run(visit, sale)
+        token = current_visit.set(visit)
+        try:
+            await visit.run(self.app, sale)
+        finally:
+            current_visit.reset(token)
 
     async def _joins(self, outer: Visit, scope: Scope) -> bool:
         """Decide within the visit that another middleware of this paywall began; False where that refused it."""
@@ -64,12 +72,10 @@ class PaywallMiddleware:
 
     def sales(self, scope: Scope) -> tuple[Sale | None, Sale | None]:
         """The default sale for this request, and what it has to pay before the application sees it."""
-        default = None if self.whole is None else whole_sale(self.whole, scope)
+        if self.whole is None:
+            return None, None
+        default = whole_sale(self.whole, scope)
         return default, None if default is None or self.foresees_own_sale(scope) else default
-
-    async def run(self, visit: Visit, sale: Sale | None) -> None:
-        """Run the application for a request that no other middleware of this paywall has seen."""
-        await visit.run(self.app, sale)
 
     async def _send_lifespan(self, send: Send, message: Message) -> None:
         if message["type"].startswith("lifespan.shutdown."):

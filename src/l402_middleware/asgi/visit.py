@@ -156,12 +156,20 @@ class Visit:
         if is_answer and self._decision is None and (sale := self._sale()):
             await self._admit_early(*sale)
         delivery = self._decision
-        if not isinstance(delivery, Delivery):
-            if not self._answered:
-                await self._send(message)
-        elif self._answered:
+        if self._answered:
             pass
-        elif kind == "http.response.start":
+        elif not isinstance(delivery, Delivery):
+            await self._send(message)
+        elif delivery.is_watched:
+            await self._deliver(delivery, message)
+        else:
+            if kind == "http.response.start":
+                message = {**message, "headers": delivery.start(message["status"], list(message.get("headers", ())))}
+            await self._send(message)
+
+    async def _deliver(self, delivery: Delivery, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
             headers = delivery.start(message["status"], list(message.get("headers", ())))
             self._start = {**message, "headers": headers}
             # A stream's head goes out at once. Any other waits for the body's first piece, so that a failed

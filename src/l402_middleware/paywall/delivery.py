@@ -78,6 +78,8 @@ class Delivery:
         self._request_body_is_whole = False
         self._body_digest: bytes | None = None
         self._may_go_out = True
+        self.is_watched = hold is not None
+        """Whether anything depends on this answer's end: a pass pays for it either way."""
 
     @property
     def is_open(self) -> bool:

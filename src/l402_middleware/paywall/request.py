@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from math import inf
 from tempfile import SpooledTemporaryFile
@@ -141,9 +142,7 @@ class RequestView:
     @property
     def endpoint_name(self) -> str:
         """The endpoint as it can stand in any ledger and log; where a path stands for it, it is anybody's text."""
-        if self.endpoint.startswith(WHOLE_APPLICATION):
-            return WHOLE_APPLICATION
-        return self.endpoint[:200].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+        return WHOLE_APPLICATION if self.endpoint.startswith(WHOLE_APPLICATION) else _recordable(self.endpoint[:200])
 
     def header(self, name: str) -> str | None:
         """The values of a header, joined by commas as RFC 9110, section 5.3 has it; None where it is absent."""
@@ -177,3 +176,8 @@ class RequestView:
         if len(query) < len(parameters):
             raise Refusal(400, "repeated-parameter", "A parameter of the query is there twice; send each once.")
         return query
+
+
+@lru_cache(maxsize=256)
+def _recordable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
