@@ -30,11 +30,10 @@ def check(data: bytes) -> None:
     for each in verified:
         _was_sold(each)
     assert len({each.payment_hash for each in verified}) == len(verified), "one payment counts twice"
-    # A pass and a bundle are remembered: the second look has to see what the first one saw.
-    again, second_fault = presented.read(values, NOW)
-    assert again == verified, "remembered as something else"
-    assert verified or str(second_fault) == str(fault)
-    assert not presented.read(values, NOW + 3600)[0], "let in when all that was sold has expired"
+    if verified:
+        # A pass and a bundle are remembered: the second look has to see what the first one saw.
+        assert presented.read(values, NOW)[0] == verified, "remembered as something else"
+        assert not presented.read(values, NOW + 3600)[0], "let in when all that was sold has expired"
 
     try:
         credentials = parse_authorization(values)
