@@ -436,6 +436,48 @@ def test_replay_looks_at_the_body(shop: Shop) -> None:
     assert again.body == b"goods"
 
 
+@pytest.mark.parametrize(
+    ("pieces", "kept"),
+    [
+        ([b"12345", b"67890"], True),
+        ([b"1234567890"], True),
+        ([b"12345", b"", b"67890", b""], True),
+        ([b"12345", b"678901"], False),
+        ([b"12345678901"], False),
+        ([b"12345678901", b"2", b"3"], False),
+    ],
+)
+def test_an_answer_is_kept_whole_or_not_at_all(pieces: list[bytes], kept: bool) -> None:
+    """Case 54: up to the very byte that is allowed, in however many pieces it went out; beyond, nothing of it."""
+    shop = Shop({"replay_max_bytes": 10})
+    credential = shop.buy(OFFER)
+    delivery = shop.decide(OFFER, ask("GET /thing", credential))
+    assert isinstance(delivery, Delivery)
+    delivery.start(200, [])
+    for piece in pieces:
+        delivery.take(piece)
+    assert drive(delivery.finish())
+    again = shop.decide(OFFER, ask("GET /thing", credential))
+    assert isinstance(again, Response)
+    assert (again.status, again.body == b"".join(pieces)) == ((200, True) if kept else (402, False))
+
+
+def test_replay_looks_at_a_body_that_was_read_before(shop: Shop) -> None:
+    """Case 54: nor is it forgotten where the handler read nothing, because somebody before it had."""
+
+    def posted(body: bytes) -> RequestView:
+        request = ask("POST /thing", credential, body=body)
+        request.body = request.read_body(Body(1000)).block()
+        return request
+
+    credential = shop.buy(OFFER, ask("POST /thing"))
+    assert deliver(shop.decide(OFFER, posted(b"one")))
+    assert code(shop.decide(OFFER, posted(b"two"))) == (402, "already-used")
+    again = shop.decide(OFFER, posted(b"one"))
+    assert isinstance(again, Response)
+    assert again.body == b"goods"
+
+
 PART, OTHER_PART = [(b"range", b"bytes=0-4")], [(b"Range", b"bytes=5-9")]
 UNCHANGED = [(b"if-none-match", b'"1"')]
 
