@@ -139,11 +139,10 @@ def test_every_code_is_documented_with_what_to_do() -> None:
     assert all(all(row) for row in listed)
 
 
-def test_the_status_table_names_every_code_of_the_paywall() -> None:
-    """The table in how-it-works.md has the same codes and statuses as the first one of errors.md."""
-    expected = {(code(row[0])[0], row[1]) for row in rows(section(ERRORS, "What a caller sees"))}
-    table = rows(section(DOCS / "how-it-works.md", "Status codes"))
-    assert {(name, row[0]) for row in table for name in code(row[2])} == expected
+def test_the_short_table_has_every_status_of_the_paywall() -> None:
+    """The table in how-it-works.md has the same statuses as the first one of errors.md."""
+    short = {row[0] for row in rows(section(DOCS / "how-it-works.md", "Status codes"))} - {"as you say"}
+    assert set(", ".join(short).split(", ")) == {row[1] for row in rows(section(ERRORS, "What a caller sees"))}
 
 
 def test_every_kind_of_provider_failure_is_documented() -> None:

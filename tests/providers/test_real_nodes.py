@@ -1,6 +1,6 @@
 """The provider contract for real nodes, each given by its provider URL in an environment variable.
 
-`docs/providers.md` says how to give one. Where no node pays, one without a channel will do.
+`CONTRIBUTING.md` says how to give one. Where no node pays, one without a channel will do.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """A real LND is paid by another one: the paid loop over a real server, and payments that are held.
 
-The nodes are given by LND_TEST_URL and LND_TEST_PAYER_URL, see docs/providers.md.
+The nodes are given by LND_TEST_URL and LND_TEST_PAYER_URL, see CONTRIBUTING.md.
 """
 
 import os
