@@ -436,6 +436,18 @@ def test_replay_looks_at_the_body(shop: Shop) -> None:
     assert again.body == b"goods"
 
 
+@pytest.mark.parametrize(("replay_for", "stays"), [(600, True), (0, False)])
+def test_what_goes_on_without_its_client(replay_for: float, stays: bool) -> None:
+    """Case 51: an answer whose client left goes on only where it can be given again."""
+    shop = Shop({"replay_for": replay_for})
+    delivery = shop.decide(OFFER, ask("GET /thing", shop.buy(OFFER)))
+    assert isinstance(delivery, Delivery)
+    assert not delivery.stays
+    delivery.start(200, [])
+    assert delivery.stays == stays
+    assert deliver(delivery)
+
+
 @pytest.mark.parametrize(
     ("pieces", "kept"),
     [

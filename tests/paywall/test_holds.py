@@ -8,6 +8,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,6 +107,17 @@ class Failing(Step[Any]):
 
     async def wait(self) -> Any:
         raise LedgerError("gone")
+
+
+def test_one_thread_renews_them_all() -> None:
+    """It does not keep a process from ending, and has a name by which an operator knows it."""
+    holds = Holds(MemoryLedger(), 60, time.time)
+    before = renewers()
+    _, one = drive(holds.take(claim(b"a")))
+    _, other = drive(holds.take(replace(claim(b"b"), payment_hash=bytes([1] * 32))))
+    (thread,) = renewers() - before
+    assert thread.daemon
+    assert set(holds._running) == {one, other}
 
 
 def test_a_release_that_fails_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
