@@ -158,7 +158,7 @@ def _template(scope: Scope) -> str:
     # Some routers leave an outer router's route in the scope, or none. A credential for one path is never too wide, if
     # no path can be spelled as a template, or as a mount and what is below it: a template begins with a slash.
     if route is None or getattr(route, "endpoint", None) is not scope["endpoint"] or not route.path_regex.match(path):
-        return f"={quote(path, errors='surrogateescape')}"
+        return f"={path}"
     return str(route.path)
 
 

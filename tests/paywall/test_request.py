@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from l402_middleware import Refusal
-from l402_middleware.paywall.request import CHUNK_BYTES, SPOOL_BYTES, Body
+from l402_middleware.paywall.request import CHUNK_BYTES, JSON_BYTES, SPOOL_BYTES, Body
 
 from .shop import ask
 
@@ -62,6 +62,17 @@ def test_what_is_not_json(content: bytes) -> None:
     assert (caught.value.status, caught.value.code) == (400, "not-json")
     with closing(body_of(b'{"a": [1]}')) as body:
         assert body.json() == {"a": [1]}
+
+
+def test_json_that_is_too_long() -> None:
+    """More than a MiB of JSON is refused before it is parsed, unless the price function allows it."""
+    with closing(body_of(b"[" + b"[]," * (JSON_BYTES // 3) + b"0]")) as body:
+        with pytest.raises(Refusal, match="larger than") as caught:
+            body.json()
+        assert len(body.json(2 * JSON_BYTES)) == JSON_BYTES // 3 + 1
+    assert (caught.value.status, caught.value.code) == (413, "body-too-large")
+    with closing(body_of(b" " * (JSON_BYTES - 2) + b"{}")) as body:
+        assert body.json() == {}
 
 
 @pytest.mark.parametrize("query", ["größe=9".encode(), "größe=9".encode("latin-1"), b"gr%F6%DFe=9", b"a=%ED%A0%80"])
