@@ -1,0 +1,40 @@
+"""What the command's arguments may be."""
+
+import argparse
+import re
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def days(text: str) -> int:
+    """A number of days."""
+    if not re.fullmatch("[1-9][0-9]{0,4}", text):
+        raise argparse.ArgumentTypeError("give a number of days from 1 to 99999")
+    return int(text)
+
+
+def small(text: str) -> int:
+    """A number of sats or seconds."""
+    if not re.fullmatch("[1-9][0-9]{0,5}", text):
+        raise argparse.ArgumentTypeError("give a whole number from 1 to 999999")
+    return int(text)
+
+
+def currency(text: str) -> str:
+    """A currency's three letters."""
+    if not re.fullmatch("[A-Za-z]{3}", text):
+        raise argparse.ArgumentTypeError("give a currency as three letters, such as USD")
+    return text.upper()
+
+
+def thirty_two_bytes(text: str) -> bytes:
+    """A hash or an id."""
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != 32:
+        raise argparse.ArgumentTypeError("give 32 bytes as 64 hexadecimal digits")
+    return value

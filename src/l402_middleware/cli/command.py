@@ -1,0 +1,35 @@
+"""The command itself: its parser, and how it ends."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from ..audit.loading import LoadingError
+from ..core.errors import ConfigurationError, LedgerError
+from . import credentials, doctor, ledger, routes
+from .output import Failure, printable
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status: 0, 1 where it failed, 2 where it was called wrongly."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], None] = options.run
+    try:
+        run(options)
+    except ConfigurationError as error:
+        parser.error(str(error))
+    except (Failure, LedgerError, LoadingError) as error:
+        print(f"l402: {printable(str(error))}", file=sys.stderr)  # noqa: T201 - the command's output
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="l402", description="Tools for operators of an L402 paywall.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    as_json = argparse.ArgumentParser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="print JSON, for programs")
+    for module in (credentials, doctor, routes, ledger):
+        module.add_commands(commands, as_json)
+    return parser
