@@ -120,6 +120,27 @@ def test_one_thread_renews_them_all() -> None:
     assert set(holds._running) == {one, other}
 
 
+def test_the_thread_ends_with_the_last_hold() -> None:
+    """Nothing runs in a process that serves nobody; the next request that pays starts it anew."""
+    holds = Holds(MemoryLedger(), LEASE, time.time)
+    before = renewers()
+    for _ in range(2):
+        _, hold = drive(holds.take(claim(b"a")))
+        assert len(renewers() - before) == 1
+        drive(holds.release(hold))
+        assert until(lambda: renewers() <= before)
+
+
+def test_what_was_not_given_is_not_renewed() -> None:
+    """A use that another request holds is no concern of ours, and a pass holds none."""
+    holds = Holds(MemoryLedger(), LEASE, time.time)
+    _, held = drive(holds.take(claim(b"a")))
+    outcome, _refused = drive(holds.take(claim(b"b")))
+    outcome_of_pass, _shown = drive(holds.take(replace(claim(b"c"), payment_hash=bytes([1] * 32), uses=None)))
+    assert (type(outcome), type(outcome_of_pass)) == (Busy, Held)
+    assert set(holds._running) == {held}
+
+
 def test_a_release_that_fails_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     """Where the ledger can not be told of a release, the end of the lease does it."""
 
