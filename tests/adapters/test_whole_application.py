@@ -308,6 +308,22 @@ def clean(method: str, path: str, **more: Any) -> dict[str, Any]:
     return environ
 
 
+@pytest.mark.anyio
+async def test_a_method_in_another_case(paywall: Paywall, runs_file: Path) -> None:
+    """Case 64: a price by the method holds for `post` too, which Django and Flask take for POST."""
+
+    def by_method(request: Any) -> int:
+        return 1000 if request.method == "POST" else 1
+
+    for method, price in (("POST", 1000), ("post", 1000), ("pOst", 1000), ("GET", 1)):
+        app = ASGIMiddleware(whole_asgi.plain(), paywall, default=by_method)
+        answer = await asked(app, scope_of("/paid") | {"method": method}, {"type": "http.request", "body": b""})
+        assert json.loads(answer[1]["body"])["amount_sats"] == price
+        same = serve(WSGIMiddleware(whole_wsgi.plain(), paywall, default=by_method), environ_of(method, "/paid"))
+        assert json.loads(b"".join(same.pieces))["amount_sats"] == price
+    assert runs_file.read_text() == ""
+
+
 def test_a_price_function_with_a_bug(paywall: Paywall, runs_file: Path) -> None:
     """Case 70: an exception in the gate never becomes the application's answer."""
 

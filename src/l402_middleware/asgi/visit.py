@@ -30,8 +30,11 @@ log = logging.getLogger("l402_middleware")
 
 
 def method_of(scope: Scope) -> str:
-    """The request's method; a WebSocket's handshake, which is sold apart from a GET, has one of its own."""
-    return "WEBSOCKET" if scope["type"] == "websocket" else str(scope["method"])
+    """The request's method; a WebSocket's handshake, which is sold apart from a GET, has one of its own.
+
+    Upper-case, because some servers pass `post` on, and some frameworks take it for POST: so must a price function.
+    """
+    return "WEBSOCKET" if scope["type"] == "websocket" else str(scope["method"]).upper()
 
 
 class Visit:

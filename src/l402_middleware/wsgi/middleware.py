@@ -8,7 +8,7 @@ from ..flow import drive
 from ..paywall.offer import Offer, Price
 from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
-from .visit import VISIT, Sale, Visit, headers_of, respond, split_path
+from .visit import VISIT, Sale, Visit, headers_of, method_of, respond, split_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -61,7 +61,7 @@ def whole_sale(whole: WholeApplication, environ: "WSGIEnvironment") -> Sale | No
     mount, path = split_path(environ)
     if path in whole.free:
         return None
-    return whole.offer, endpoint_name(environ["REQUEST_METHOD"], mount, path)
+    return whole.offer, endpoint_name(method_of(environ), mount, path)
 
 
 def answer_wallet(paywall: Paywall, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes] | None:

@@ -92,7 +92,7 @@ class Visit:
     def _view(self, endpoint: str) -> RequestView:
         environ = self.environ
         return RequestView(
-            method=environ["REQUEST_METHOD"],
+            method=method_of(environ),
             endpoint=endpoint,
             path="".join(split_path(environ)),
             query_string=environ.get("QUERY_STRING", "").encode("latin-1"),
@@ -323,6 +323,11 @@ class _Answer:
         except LedgerError as error:
             log.error("the answer to a client that left could not be settled: %s", error)
         self._visit.close()
+
+
+def method_of(environ: "WSGIEnvironment") -> str:
+    """The request's method; upper-case, because Werkzeug and Django take `post` for POST: so must a price function."""
+    return str(environ["REQUEST_METHOD"]).upper()
 
 
 def split_path(environ: "WSGIEnvironment") -> tuple[str, str]:
