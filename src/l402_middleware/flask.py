@@ -71,6 +71,8 @@ class L402:
                 "install L402 first, and wrap app.wsgi_app then"
             )
         paywall = paywall or self._paywall or paywall_from_settings({**os.environ, **app.config})
+        if not isinstance(paywall, Paywall):
+            raise ConfigurationError(f"L402(app, paywall) needs a Paywall(...), not {type(paywall).__name__}")
         app.extensions["l402"] = paywall
         app.extensions[_WHOLE] = whole
         app.wsgi_app = _Wrapped(app.wsgi_app, paywall, whole)  # type: ignore[method-assign]

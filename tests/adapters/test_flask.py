@@ -445,3 +445,5 @@ def test_installed_in_what_is_no_application() -> None:
     """Application and paywall the wrong way round are an error that says so."""
     with pytest.raises(ConfigurationError, match="for a Flask application, not for Paywall"):
         L402(Paywall(DevNode()), Flask("shop"))  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"needs a Paywall\(...\), not DevNode"):
+        L402(Flask("shop"), DevNode())  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def test_exceptions_cover(except_: Collection[str]) -> None:
     [
         ((), ["GET /forecast: nothing prices free", "POST /health: nothing prices free", "GET /health"]),
         ({"GET /forecast"}, ["GET /health", "mend it: put @l402_required"]),
-        ({"/health", "GET /forecast", "/gone"}, ["1 findings", "'/gone' matches no route"]),
+        ({"/health", "GET /forecast", "/gone"}, ["not priced: 1\n", "'/gone' matches no route"]),
         ({"/health", "GET /forecast", "PUT /health"}, ["'PUT /health' matches no route"]),
         ({"/health", "/forecast"}, ["'/forecast' covers what is priced (POST /forecast)"]),
         ({"/healt", "GET /forecast"}, ["GET /health", "'/healt' matches no route"]),

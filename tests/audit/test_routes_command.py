@@ -139,7 +139,7 @@ def test_what_fails(folder: Path, arguments: list[str], status: int, said: str) 
     done = routes(folder, *arguments)
     assert done.returncode == status
     assert said in done.stdout + done.stderr
-    assert (status == 0) is ("are not as they should be" not in done.stderr)
+    assert (status == 0) is ("not as they should be" not in done.stderr)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def _doctor(options: argparse.Namespace) -> None:
     if options.json:
         say_json({"ok": not failed, "findings": [asdict(finding) for finding in findings]})
     if failed:
-        raise Failure(f"{failed} of {len(findings)} findings are failures")
+        raise Failure(f"{failed} of {len(findings)} findings failed")
 
 
 def _diagnosis(finding: Finding) -> Iterable[str]:

@@ -51,4 +51,4 @@ def _routes(options: argparse.Namespace) -> None:
     else:
         say(["the application has no routes"])
     if wrong or stale:
-        raise Failure(f"{len(wrong)} of {len(findings)} routes and {len(stale)} exceptions are not as they should be")
+        raise Failure(f"not as they should be: {len(wrong)} of {len(findings)} routes, {len(stale)} exceptions")

@@ -24,4 +24,4 @@ def assert_priced(app: object, except_: Collection[str] = ()) -> None:
     if not findings:
         wrong.append("the application has no routes: was it put together before this test looked at it?")
     if wrong:
-        raise AssertionError("\n".join([f"{len(wrong)} findings on what is not priced:", *wrong]))
+        raise AssertionError("\n".join([f"findings on what is not priced: {len(wrong)}", *wrong]))
