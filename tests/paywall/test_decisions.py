@@ -15,7 +15,7 @@ from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.request import Body
 from l402_middleware.paywall.response import Headers, Response
-from l402_middleware.providers.devnode import DevNode
+from l402_middleware.providers.devnode import WALLET_PATH, DevNode
 from l402_middleware.providers.function import FunctionProvider
 from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest
 
@@ -759,6 +759,14 @@ def test_what_a_function_does_wrong(provider: Any, kind: str, message: str) -> N
     with pytest.raises(ProviderError) as caught:
         drive(FunctionProvider(provider, "bitcoin").create_invoice(asked))
     assert (caught.value.kind, str(caught.value)) == (kind, message)
+
+
+def test_where_the_wallet_is(shop: Shop) -> None:
+    """On its own path, and nowhere in an application whose node is a real one."""
+    real = selling(invoices(COFFEE)).paywall
+    paths = [WALLET_PATH, WALLET_PATH + "/", "/", "/dev/wallet"]
+    assert [shop.paywall.has_wallet_at(path) for path in paths] == [True, False, False, False]
+    assert not any(real.has_wallet_at(path) for path in paths)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
