@@ -9,15 +9,16 @@ from pathlib import Path
 from .explained import Change, explained
 
 _PROGRAM = Path(sys.executable).with_name("mutmut")
-# What mutmut says of a mutant that some test noticed.
-_NOTICED = ("killed", "timeout", "segfault", "caught by type check")
+# What mutmut says of a mutant that no test noticed.
+_ALIVE = ("survived", "no tests", "suspicious")
 
 
 def main(patterns: list[str]) -> int:
     """The exit status: 0 where each survivor is explained."""
     subprocess.run([_PROGRAM, "run", *patterns], check=True)
-    listed = re.findall(r"^\s*(\S+): (.+)$", _output("results", "--all", "true"), re.MULTILINE)
-    alive = [name for name, status in listed if status not in _NOTICED]
+    results = re.findall(r"^\s*(\S+): (.+)$", _output("results", "--all", "true"), re.MULTILINE)
+    listed = [(name, status) for name, status in results if status != "not checked"]
+    alive = [name for name, status in listed if status in _ALIVE]
     changes = {name: Change.of_mutant(name, _output("show", name)) for name in alive}
     known = explained()
     of_words = {name for name, change in changes.items() if change.is_of_words_only}
