@@ -18,7 +18,7 @@ from .paywall.response import Response
 from .paywall.settings import paywall_from_settings
 from .paywall.whole_application import WholeApplication, whole_or_none
 from .wsgi.middleware import answer_wallet, whole_sale
-from .wsgi.visit import VISIT, Visit, text_headers
+from .wsgi.visit import VISIT, Visit, split_path, text_headers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -97,8 +97,15 @@ class _Wrapped:
         if outer is not None and outer.paywall is self.paywall:
             outer.default = outer.default or default
             return self.app(environ, start_response)
-        visit = environ[VISIT] = Visit(self.paywall, environ, default)
+        visit = environ[VISIT] = _FlaskVisit(self.paywall, environ, default)
         return visit.run(self.app, start_response)
+
+
+class _FlaskVisit(Visit):
+    def path(self) -> str:
+        # Werkzeug routes by this: //dear is /dear to it, and must not have the price of another path.
+        mount, path = split_path(self.environ)
+        return f"{mount}/{path.lstrip('/')}"
 
 
 def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[View], View]:

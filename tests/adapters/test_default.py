@@ -1,5 +1,6 @@
 """A default price beside decorated endpoints: each framework's own middleware, deny by default."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from l402_middleware import ConfigurationError, Paywall
 from l402_middleware import fastapi as l402_fastapi
@@ -573,6 +575,18 @@ def test_flask_answers_nothing_undecided(paywall: Paywall, runs_file: Path) -> N
         transport=httpx2.WSGITransport(bypassed, raise_app_exceptions=False), base_url="http://test"
     ) as client:
         assert client.get("/x").status_code == 500
+
+
+@pytest.mark.parametrize("path", ["/dear", "//dear", "///dear"])
+def test_flask_prices_the_path_that_it_serves(paywall: Paywall, path: str) -> None:
+    """Case 60: Werkzeug serves //dear as /dear, and so a price that goes by paths is asked for that."""
+    app = Flask(__name__)
+    L402(app, paywall, default=lambda request: {"/dear": 1000}.get(request.path, 1))
+    app.add_url_rule("/dear", view_func=lambda: "dear")
+    environ = EnvironBuilder().get_environ() | {"PATH_INFO": path}
+    body, status, _ = run_wsgi_app(app, environ)
+    assert status == "402 PAYMENT REQUIRED"
+    assert json.loads(b"".join(body))["amount_sats"] == 1000
 
 
 def test_flask_in_a_factory(paywall: Paywall, runs_file: Path) -> None:

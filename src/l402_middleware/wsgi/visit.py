@@ -89,12 +89,16 @@ class Visit:
         if self._body is not None:
             self._body.close()
 
+    def path(self) -> str:
+        """The path as the application sees it, with its mount."""
+        return "".join(split_path(self.environ))
+
     def _view(self, endpoint: str) -> RequestView:
         environ = self.environ
         return RequestView(
             method=method_of(environ),
             endpoint=endpoint,
-            path="".join(split_path(environ)),
+            path=self.path(),
             query_string=environ.get("QUERY_STRING", "").encode("latin-1"),
             headers=list(headers_of(environ)),
             peer=environ.get("REMOTE_ADDR"),
