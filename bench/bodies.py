@@ -13,7 +13,7 @@ from l402_middleware.providers import DevNode
 from .apps import starlette_app
 from .in_process import asgi
 from .measure import Result, from_times, in_own_process, peak
-from .sales import BOUND, FREE, KEY
+from .sales import BOUND, FREE, KEY, ROOM
 
 MB = 1_000_000
 PIECE = bytes(64 * 1024)
@@ -41,7 +41,7 @@ def _one_body() -> int:
 
 def _many_bodies() -> int:
     """Through the whole middleware, all of them under way at the same time."""
-    paywall = Paywall(DevNode(), MemoryLedger(), secret_keys=[KEY])
+    paywall = Paywall(DevNode(), MemoryLedger(), secret_keys=[KEY], spool_bytes=ROOM)
     app = starlette_app.create(paywall)
     call = next(BOUND[2].calls())
 

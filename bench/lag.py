@@ -22,7 +22,7 @@ from .apps import starlette_app
 from .databases import Ledgers
 from .in_process import asgi
 from .measure import Result
-from .sales import BOUND, FREE, KEY, PASS, SINGLE, UNPAID, Call, hostile
+from .sales import BOUND, FREE, KEY, PASS, ROOM, SINGLE, UNPAID, Call, hostile
 
 RUNS = 5
 AT_ONCE = 32
@@ -74,7 +74,7 @@ def results() -> Iterator[Result]:
     """For each load, the median over several runs of the longest step in each; and the same for the bare framework."""
     bare = starlette_app.create(None)
     with Ledgers() as ledgers, asyncio.Runner() as runner:
-        paywall = Paywall(DevNode(), dict(ledgers.urls())["SQLite"], secret_keys=[KEY])
+        paywall = Paywall(DevNode(), dict(ledgers.urls())["SQLite"], secret_keys=[KEY], spool_bytes=ROOM)
         app = starlette_app.create(paywall)
         # What the process has made so far is no garbage of the requests; a full collection of it takes milliseconds.
         gc.collect()

@@ -6,6 +6,7 @@ processor, so that the machine's other work does not count.
 """
 
 import asyncio
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -33,12 +34,16 @@ AT_ONCE = 32
 # What each slice holds of every hundred requests.
 MIX = {"free": 40, "pass": 30, "bundle": 5, "paid": 5, "replayed": 5, "unpaid": 10, "expired": 5}
 
+PASSES, BUNDLES = 1000, 100
+
+# How many in all, and each run's share in percent; fewer than a million show less, in less time.
+REQUESTS = int(os.environ.get("BENCH_REQUESTS", "1000000"))
 RUNS = (
-    ("Starlette", "memory", 600_000),
-    ("Flask", "memory", 250_000),
-    ("Starlette", "SQLite", 100_000),
-    ("Starlette", "Redis", 25_000),
-    ("Starlette", "PostgreSQL", 25_000),
+    ("Starlette", "memory", 60),
+    ("Flask", "memory", 20),
+    ("Starlette", "SQLite", 10),
+    ("Starlette", "Redis", 5),
+    ("Starlette", "PostgreSQL", 5),
 )
 
 
@@ -55,8 +60,9 @@ def results() -> Iterator[Result]:
     """For each framework and ledger, the last tenth of the slices against the second one."""
     with Ledgers() as ledgers:
         urls = dict(ledgers.urls())
-        for framework, ledger, count in RUNS:
+        for framework, ledger, percent in RUNS:
             if ledger in urls:
+                count = REQUESTS * percent // 100
                 slices = in_own_process(_run, framework, urls[ledger], count)
                 yield from _compare(f"{count:,} requests, {framework}, {ledger}", slices)
 
@@ -141,13 +147,13 @@ class _Requests:
             return Call("GET", path, seller.sell(f"GET {path}", OFFERS[path].get("uses", 1), at=now))
 
         paid = [sold("/single") for _ in range(counts["paid"])]
-        # A hundred passes and bundles, each shown many times.
-        passes, bundles = ([sold(path) for _ in range(100)] for path in ("/pass", "/bundle"))
+        # Each shown several times, and so many that what remembers them is full before the first slices are compared.
+        passes, bundles = ([sold("/pass") for _ in range(PASSES)], [sold("/bundle") for _ in range(BUNDLES)])
         expired = [call.authorization or b"" for call in paid]
         first = [
             *[(Call("GET", "/free"), 200)] * counts["free"],
-            *((passes[number % 100], 200) for number in range(counts["pass"])),
-            *((bundles[number % 100], 200) for number in range(counts["bundle"])),
+            *((passes[number % PASSES], 200) for number in range(counts["pass"])),
+            *((bundles[number % BUNDLES], 200) for number in range(counts["bundle"])),
             *((call, 200) for call in paid),
             *[(Call("GET", "/single"), 402)] * counts["unpaid"],
             *((Call("GET", "/single", old), 402) for old in islice(self._expired, counts["expired"])),

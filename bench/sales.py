@@ -19,6 +19,9 @@ KEY = "0123456789abcdef" * 4
 
 MANY = 1_000_000_000
 
+ROOM = 2_000_000_000
+"""Bytes, for the bodies that are sent at the same time: the default would refuse some."""
+
 OFFERS: dict[str, dict[str, Any]] = {
     "/pass": {"price": 21, "uses": None},
     "/bundle": {"price": 21, "uses": MANY},

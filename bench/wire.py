@@ -12,7 +12,7 @@ from itertools import islice
 from .client import raw, seconds_per_request
 from .databases import Ledgers, versions
 from .measure import Result
-from .sales import BOUND, BUNDLE, FREE, KEY, PASS, SINGLE, UNPAID, Load
+from .sales import BOUND, BUNDLE, FREE, KEY, PASS, ROOM, SINGLE, UNPAID, Load
 from .servers import running
 
 PAIRS = 5
@@ -27,7 +27,8 @@ SERVERS = (
 
 def settings(ledger: str) -> dict[str, str]:
     """What makes a served application charge."""
-    return {"L402_DEV": "1", "L402_PROVIDER": "dev:", "L402_SECRET_KEYS": KEY, "L402_LEDGER": ledger}
+    room = {"L402_SPOOL_BYTES": str(ROOM)}
+    return {"L402_DEV": "1", "L402_PROVIDER": "dev:", "L402_SECRET_KEYS": KEY, "L402_LEDGER": ledger, **room}
 
 
 __all__ = ["results", "versions"]

@@ -1,10 +1,12 @@
-"""docs/performance.md: its tables are the bench's own."""
+"""docs/performance.md: its tables are the bench's own, and a bar that does not hold is explained."""
 
+import re
 from typing import Any
 
 import pytest
 
 from bench import page
+from bench.__main__ import PARTS
 
 from .markdown import DOCS, rows, section
 
@@ -33,6 +35,12 @@ def measured() -> list[list[str]]:
     return rows(section(PAGE, "The last run"))
 
 
+def test_every_part_has_its_table() -> None:
+    """The page shows a run of every part of the bench."""
+    shown = re.findall("^### (.+)$", section(PAGE, "The last run"), re.MULTILINE)
+    assert shown == [page.HEADINGS[part] for part in PARTS]
+
+
 def test_verdicts_follow_from_ratio_and_bar() -> None:
     """No verdict was written by hand."""
     assert measured()
@@ -40,6 +48,13 @@ def test_verdicts_follow_from_ratio_and_bar() -> None:
         wanted = "" if not bar else page.VERDICTS[float(ratio) <= float(bar)]
         # The table rounds what was compared.
         assert verdict == wanted or abs(float(ratio) - float(bar)) <= 0.005, name
+
+
+def test_bars_that_fail_are_explained() -> None:
+    """Where a bar does not hold, the page says why, under the row's own name."""
+    explained = section(PAGE, "Where a bar does not hold")
+    for name, _, _, verdict, *_ in measured():
+        assert verdict != "fails" or f"**{name}**" in explained, name
 
 
 def test_the_tables_replace_what_was_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

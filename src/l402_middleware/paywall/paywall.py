@@ -42,6 +42,9 @@ Decision: TypeAlias = Delivery | Response
 # The largest number that a setting may have: ten years in seconds, or a third of a gigabyte.
 MAX_SETTING = 10 * 365 * 24 * 3600
 
+# What lies on a disk may be more: a terabyte.
+MAX_SPOOL_BYTES = 10**12
+
 
 class Paywall:
     """What an application charges with: a source of invoices, a ledger, keys, and the rules that all its routes share.
@@ -135,8 +138,9 @@ class Paywall:
             ("body_seconds", body_seconds, 1),
         ):
             kind = int | float if name in ("replay_for", "lease", "body_seconds") else int
-            if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= MAX_SETTING:
-                raise ConfigurationError(f"{name} must be a number from {least} to {MAX_SETTING}, not {value!r}")
+            most = MAX_SPOOL_BYTES if name == "spool_bytes" else MAX_SETTING
+            if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+                raise ConfigurationError(f"{name} must be a number from {least} to {most}, not {value!r}")
         Caveats(service, unknown_caveats)
         self._peers = Peers(trusted_proxies, forwarded_header, certificate_header)
         self._exposure = Exposure(is_behind_proxies=bool(trusted_proxies))
