@@ -45,7 +45,7 @@ SECONDS ?= 0
 fuzz: .venv/fuzz
 	$(BIN)/python -m tests.fuzz --runs $(RUNS) --seconds $(SECONDS)
 
-# Which functions: a pattern such as 'l402_middleware.core.*'; all where there is none.
+# Which functions: a pattern such as 'l402_middleware.core.keys.*'; all where there is none.
 OF ?=
 
 mutants: .venv/mutants
