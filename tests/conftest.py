@@ -1,13 +1,15 @@
-"""What the tests share: development mode, both event loops, and what to do for want of something outside."""
+"""What the tests share: development mode, both event loops, what to do for want of something outside, and a Redis."""
 
 import logging
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
 
+from .ledgers.redis_server import RedisServer
 from .real import lab
 
 os.environ["L402_DEV"] = "1"
@@ -23,6 +25,19 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 def skip_or_fail() -> Callable[[str], NoReturn]:
     """Skip the running test for want of something outside; fail it instead where L402_TEST_ALL=1 is set."""
     return lab.skip_or_fail
+
+
+@pytest.fixture
+def redis_server(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[RedisServer]:
+    """A running Redis."""
+    if shutil.which("redis-server") is None:
+        skip_or_fail("there is no redis-server on PATH (Debian: apt-get install redis-server)")
+    server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 # What a log must never hold: a credential, a token (every one begins with the same bytes of V2 and our own service's

@@ -35,6 +35,22 @@ PRICED = {
     ("GET", "/premium/report"): 1000,
 }
 
+# Request headers by which some software is talked into more than the path says.
+ASKING_FOR_MORE = pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Middleware-Subrequest": "1"},
+        {"X-L402-Paid": "1"},
+        {"X-Original-URL": "/free"},
+        {"X-Rewrite-URL": "/free"},
+        {"X-Forwarded-Prefix": "/paid"},
+        {"X-HTTP-Method-Override": "OPTIONS"},
+        {"Host": "a/free?x="},
+        {"If-None-Match": '"1"', "Range": "bytes=0-1"},
+    ],
+    ids=lambda headers: next(iter(headers)),
+)
+
 
 @dataclass
 class Site:
@@ -340,19 +356,7 @@ class AdapterContract:
         assert site.request("GET", "/nowhere").status_code == 404
         assert site.runs() == []
 
-    @pytest.mark.parametrize(
-        "headers",
-        [
-            {"X-Middleware-Subrequest": "1"},
-            {"X-L402-Paid": "1"},
-            {"X-Original-URL": "/free"},
-            {"X-Rewrite-URL": "/free"},
-            {"X-HTTP-Method-Override": "OPTIONS"},
-            {"Host": "a/free?x="},
-            {"If-None-Match": '"1"', "Range": "bytes=0-1"},
-        ],
-        ids=lambda headers: next(iter(headers)),
-    )
+    @ASKING_FOR_MORE
     def test_headers_that_ask_for_more(self, site: Site, headers: dict[str, str]) -> None:
         """Cases 61, 69, 91: no request header switches the gate off."""
         assert site.request("GET", "/cached", headers=headers).status_code in (402, 400)

@@ -86,6 +86,18 @@ run_simple("127.0.0.1", {port}, create(), threaded=True)
 """
 WERKZEUG_ALONE = Server("werkzeug", ("-c", _RUN_SIMPLE))
 
+# Each kind of server once.
+SERVERS = (
+    UVICORN_H11,
+    UVICORN_HTTPTOOLS,
+    GRANIAN,
+    HYPERCORN,
+    GUNICORN_SYNC,
+    GUNICORN_THREADS,
+    WAITRESS,
+    WERKZEUG,
+)
+
 
 @contextmanager
 def running(server: Server, app: str, folder: Path, *, workers: int = 1, **settings: str | None) -> Generator[Site]:

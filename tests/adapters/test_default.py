@@ -33,30 +33,11 @@ from l402_middleware import fastapi as l402_fastapi
 from l402_middleware.asgi import L402Middleware as ASGIMiddleware
 from l402_middleware.flask import L402
 from l402_middleware.flask import l402_required as flask_required
-from l402_middleware.providers.devnode import DevNode
 from l402_middleware.starlette import L402Middleware, l402_required
 from l402_middleware.wsgi import L402Middleware as WSGIMiddleware
 
 from .contract import Site, code
 from .scenario import record, shown
-
-KEY = "0123456789abcdef" * 4
-
-
-@pytest.fixture
-def runs_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where handlers note their runs."""
-    path = tmp_path / "runs"
-    path.touch()
-    monkeypatch.setenv("RUNS", str(path))
-    return path
-
-
-@pytest.fixture
-def paywall() -> Paywall:
-    """A paywall of one process."""
-    return Paywall(DevNode(), secret_keys=[KEY])
-
 
 # --- the same small shop in each framework: its default is 1 sat, /free is free
 

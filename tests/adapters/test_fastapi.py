@@ -15,9 +15,8 @@ from l402_middleware import Paywall
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.starlette import L402Middleware, l402_required
 
+from .servers import KEY
 from .test_starlette import Exchange, buy
-
-KEY = "0123456789abcdef" * 4
 
 
 class Order(BaseModel):

@@ -28,9 +28,8 @@ from l402_middleware.fastapi import L402, Free, L402Middleware, Priced, get_paym
 from l402_middleware.paywall.response import problem_response
 from l402_middleware.providers.devnode import DevNode
 
+from .servers import KEY
 from .test_starlette import Exchange, buy
-
-KEY = "0123456789abcdef" * 4
 
 ran: list[str] = []
 

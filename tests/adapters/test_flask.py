@@ -12,7 +12,7 @@ from l402_middleware.flask import L402, l402_required
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers.devnode import DevNode
 
-KEY = "0123456789abcdef" * 4
+from .servers import KEY
 
 ran: list[str] = []
 
@@ -20,12 +20,6 @@ ran: list[str] = []
 @pytest.fixture(autouse=True)
 def _nothing_ran() -> None:
     ran.clear()
-
-
-@pytest.fixture
-def paywall() -> Paywall:
-    """A paywall of one process."""
-    return Paywall(DevNode(), secret_keys=[KEY])
 
 
 @l402_required(price=21)

@@ -9,27 +9,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from l402_middleware import Paywall
-from l402_middleware.providers.devnode import DevNode
 
 from . import fastapi_app, flask_app, starlette_app
 from .contract import AdapterContract, Site
-
-KEY = "0123456789abcdef" * 4
-
-
-@pytest.fixture
-def runs_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where handlers note their runs."""
-    path = tmp_path / "runs"
-    path.touch()
-    monkeypatch.setenv("RUNS", str(path))
-    return path
-
-
-@pytest.fixture
-def paywall() -> Paywall:
-    """A paywall of one process."""
-    return Paywall(DevNode(), secret_keys=[KEY])
 
 
 class TestStarlette(AdapterContract):

@@ -16,7 +16,7 @@ from l402_middleware.fastapi import L402, Free, L402Middleware, Priced, l402_req
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers.devnode import DevNode
 
-KEY = "0123456789abcdef" * 4
+from .servers import KEY
 
 KEYED = [Depends(HTTPBearer()), Depends(APIKeyHeader(name="k"))]
 

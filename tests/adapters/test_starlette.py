@@ -24,15 +24,9 @@ from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.starlette import L402Middleware, l402_required
 
-KEY = "0123456789abcdef" * 4
+from .servers import KEY
 
 Message = dict[str, Any]
-
-
-@pytest.fixture
-def paywall() -> Paywall:
-    """A paywall of one process."""
-    return Paywall(DevNode(), secret_keys=[KEY])
 
 
 ran: list[str] = []

@@ -28,25 +28,9 @@ from l402_middleware.wsgi import L402Middleware as WSGIMiddleware
 
 from . import whole_asgi, whole_wsgi
 from .contract import Site
+from .servers import KEY
 from .test_wsgi import environ_of, serve
 from .whole_contract import WholeApplicationContract
-
-KEY = "0123456789abcdef" * 4
-
-
-@pytest.fixture
-def runs_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where handlers note their runs."""
-    path = tmp_path / "runs"
-    path.touch()
-    monkeypatch.setenv("RUNS", str(path))
-    return path
-
-
-@pytest.fixture
-def paywall() -> Paywall:
-    """A paywall of one process."""
-    return Paywall(DevNode(), secret_keys=[KEY])
 
 
 class TestASGI(WholeApplicationContract):

@@ -20,16 +20,10 @@ from l402_middleware.wsgi.middleware import answer_wallet
 from l402_middleware.wsgi.visit import VISIT, Visit
 
 from . import flask_app
+from .servers import KEY
 
-KEY = "0123456789abcdef" * 4
 OFFER = Offer(21)
 BOUND = Offer(21, bind="request")
-
-
-@pytest.fixture
-def paywall() -> Paywall:
-    """A paywall of one process."""
-    return Paywall(DevNode(), secret_keys=[KEY])
 
 
 def environ_of(method: str = "GET", path: str = "/thing", body: bytes = b"", **more: Any) -> dict[str, Any]:

@@ -12,37 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.servers import (
-    GRANIAN,
-    GUNICORN_SYNC,
-    GUNICORN_THREADS,
-    HYPERCORN,
-    UVICORN_H11,
-    UVICORN_HTTPTOOLS,
-    WAITRESS,
-    WERKZEUG,
-    Server,
-)
+from tests.adapters.servers import GUNICORN_SYNC, SERVERS, UVICORN_HTTPTOOLS, WAITRESS, Server
 
 from .shop import Shop, Wallet, command, free_port, serving, wait_for
 
 pytestmark = pytest.mark.slow
 
-SERVERS = [
-    (replace(UVICORN_H11, arguments=(*UVICORN_H11.arguments, "--no-proxy-headers")), "starlette_shop"),
-    (replace(UVICORN_HTTPTOOLS, arguments=(*UVICORN_HTTPTOOLS.arguments, "--no-proxy-headers")), "starlette_shop"),
-    (GRANIAN, "starlette_shop"),
-    (HYPERCORN, "starlette_shop"),
-    (GUNICORN_SYNC, "flask_shop"),
-    (GUNICORN_THREADS, "flask_shop"),
-    (WAITRESS, "flask_shop"),
-    (WERKZEUG, "flask_shop"),
-]
-ALL = [pytest.param(pair, id=pair[0].name) for pair in SERVERS]
+
+def without_proxies(server: Server) -> Server:
+    """The server, told to leave alone what proxies add, where it would not of itself."""
+    is_uvicorn = server.name.startswith("uvicorn")
+    return replace(server, arguments=(*server.arguments, "--no-proxy-headers")) if is_uvicorn else server
+
+
+PAIRS = [(without_proxies(server), "starlette_shop" if server.is_asgi else "flask_shop") for server in SERVERS]
+ALL = [pytest.param(pair, id=pair[0].name) for pair in PAIRS]
 
 # waitress reads the whole body before it calls the application, and gunicorn's sync worker one request after the other.
-STREAMING = [pytest.param(pair, id=pair[0].name) for pair in SERVERS if pair[0] is not WAITRESS]
-CONCURRENT = [pytest.param(pair, id=pair[0].name) for pair in SERVERS if pair[0] not in (WAITRESS, GUNICORN_SYNC)]
+STREAMING = [pytest.param(pair, id=pair[0].name) for pair in PAIRS if pair[0] is not WAITRESS]
+CONCURRENT = [pytest.param(pair, id=pair[0].name) for pair in PAIRS if pair[0] not in (WAITRESS, GUNICORN_SYNC)]
 
 SECONDS = 1.5
 

@@ -1,15 +1,13 @@
 """The limit on unpaid challenges: who is counted, what is refused, and what never is."""
 
 import logging
-import shutil
 import socket
 import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -357,19 +355,6 @@ async def test_questions_have_threads_of_their_own(store: Store) -> None:
 
 
 # --- several processes
-
-
-@pytest.fixture
-def redis_server(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[RedisServer]:
-    """A Redis that keeps counts."""
-    if shutil.which("redis-server") is None:
-        skip_or_fail("there is no redis-server on PATH (Debian: apt-get install redis-server)")
-    server = RedisServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
 
 
 def shared(url: str, service: str, rate: str = "3/hour") -> Shop:
