@@ -165,7 +165,7 @@ class Threads:
 
 
 class Call(Step[T_co]):
-    """A call of somebody else's function, plain or async, as a step.
+    """A call of a function, plain or async, as a step.
 
     Awaited, a plain function runs in a worker thread, so that it never holds the event loop; blocking, an async one
     runs on an event loop of its own. There it has the `time_left`, and then raises `TimeoutError`; a plain function

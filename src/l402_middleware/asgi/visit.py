@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import anyio
 
 from ..core.errors import ConfigurationError, LedgerError, Refusal
-from ..flow import Step, adrive
+from ..flow import Call, adrive
 from ..paywall.callers import from_pem
 from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer
@@ -204,7 +204,7 @@ class Visit:
             query_string=scope["query_string"],
             headers=scope["headers"],
             peer=client[0] if client else None,
-            read_body=lambda body: _ReadBody(self, body),
+            read_body=lambda body: Call(self.spool, body),
             read_certificate=self._certificate,
             scheme=scope.get("scheme", "http"),
         )
@@ -314,18 +314,6 @@ class Visit:
         self._body_again = kept
         self._body_is_cut_off = False
         return body
-
-
-class _ReadBody(Step[Body]):
-    def __init__(self, visit: Visit, body: Body) -> None:
-        self._visit = visit
-        self._body = body
-
-    def block(self) -> Body:
-        raise RuntimeError("the body of an ASGI request can only be awaited")
-
-    async def wait(self) -> Body:
-        return await self._visit.spool(self._body)
 
 
 async def respond(send: Send, response: Response, method: str) -> None:

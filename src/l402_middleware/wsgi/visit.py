@@ -8,7 +8,7 @@ from ssl import SSLSocket
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..core.errors import ConfigurationError, LedgerError
-from ..flow import Step, drive
+from ..flow import Call, drive
 from ..paywall.callers import from_pem
 from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer
@@ -102,7 +102,7 @@ class Visit:
             query_string=environ.get("QUERY_STRING", "").encode("latin-1"),
             headers=list(headers_of(environ)),
             peer=environ.get("REMOTE_ADDR"),
-            read_body=lambda body: _ReadBody(self, body),
+            read_body=lambda body: Call(self.spool, body),
             read_certificate=self._certificate,
             scheme=environ["wsgi.url_scheme"],
         )
@@ -125,18 +125,6 @@ class Visit:
         self.environ["wsgi.input"] = body.rewind()
         self.environ["CONTENT_LENGTH"] = str(body.size)
         return body
-
-
-class _ReadBody(Step[Body]):
-    def __init__(self, visit: Visit, body: Body) -> None:
-        self._visit = visit
-        self._body = body
-
-    def block(self) -> Body:
-        return self._visit.spool(self._body)
-
-    async def wait(self) -> Body:
-        raise RuntimeError("the body of a WSGI request can not be awaited")
 
 
 class _WatchedInput:
