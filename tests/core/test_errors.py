@@ -85,6 +85,9 @@ def test_a_refusal_comes_back_from_another_process() -> None:
     assert sent.args == (422, "too-long", "The text is too long.", None)
     error = pickle.loads(pickle.dumps(sent))
     assert (error.status, error.code, str(error)) == (422, "too-long", "The text is too long.")
+    assert error.retry_after is None
+    later = Refusal(503, "full", "There is no room.", 5)
+    assert (later.args[3], later.retry_after, pickle.loads(pickle.dumps(later)).retry_after) == (5, 5, 5)
 
 
 def test_a_provider_error_keeps_its_kind() -> None:
