@@ -1,14 +1,15 @@
 """Web servers as processes on loopback ports, each with one worker and its usual settings."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.processes import end
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 30
@@ -37,13 +38,7 @@ def running(
         _wait_for(port, process)
         yield port
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        end(process)
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:

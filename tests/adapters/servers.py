@@ -1,7 +1,6 @@
 """Real servers as subprocesses on free loopback ports."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+
+from tests.processes import end
 
 from .contract import Site
 
@@ -133,13 +134,7 @@ def running(server: Server, app: str, folder: Path, *, workers: int = 1, **setti
             _wait_for(site, process)
             yield site
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        end(process)
         output.close()
 
 

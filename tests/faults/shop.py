@@ -2,19 +2,19 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from l402_middleware.core.keys import KeyRing
 from l402_middleware.providers import DevNode
 from tests.adapters.servers import KEY, ROOT, Server
+from tests.processes import end
 
 from . import log
 from .customer import BROKEN, Answer, ask
@@ -117,13 +117,7 @@ def serving(command: list[str], port: int, folder: Path, **settings: str) -> Ite
         wait_for(lambda: _answers(shop), process)
         yield shop
     finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        # Whatever its end left over: workers of a server that was killed, or that would not stop.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end(process)
 
 
 def _answers(shop: Shop) -> bool:
