@@ -25,6 +25,7 @@ from l402_middleware.providers.devnode import DevNode
 from l402_middleware.starlette import L402Middleware, l402_required
 
 from .servers import KEY
+from .unsettled import Unsettled
 
 Message = dict[str, Any]
 
@@ -707,14 +708,6 @@ async def test_early_hints_and_trailers_pass(paywall: Paywall) -> None:
 @pytest.mark.anyio
 async def test_the_last_piece_waits_for_the_ledger(paywall: Paywall) -> None:
     """What can not be settled is not delivered: a 503 where nothing went out yet, otherwise the answer is cut off."""
-
-    class Unsettled(MemoryLedger):
-        def settle(self, *args: Any) -> Step[bool]:
-            def fail() -> bool:
-                raise LedgerError("the disk is full")
-
-            return Call(fail)
-
     paywall = Paywall(DevNode(), Unsettled(), secret_keys=[KEY])
 
     @l402_required(price=1)
@@ -754,7 +747,7 @@ async def test_no_answer_is_whole_before_it_is_settled(
     """An answer whose end is known from its head goes out whole only once it is settled, whatever follows it."""
     settles: list[bool] = []
 
-    class Unsettled(MemoryLedger):
+    class UnsettledOnce(MemoryLedger):
         def settle(self, *args: Any) -> Step[bool]:
             def settle_or_fail() -> bool:
                 settles.append(True)
@@ -776,7 +769,7 @@ async def test_no_answer_is_whole_before_it_is_settled(
 
         return send_in_pieces
 
-    app, client = application(Paywall(DevNode(), Unsettled(), secret_keys=[KEY]), Route("/answer", answer))
+    app, client = application(Paywall(DevNode(), UnsettledOnce(), secret_keys=[KEY]), Route("/answer", answer))
     headers = buy(client, "GET", "/answer")
     exchange = Exchange(app, method, "/answer", headers)
     with suppress(LedgerError):
@@ -795,13 +788,6 @@ async def test_no_answer_is_whole_before_it_is_settled(
 @pytest.mark.anyio
 async def test_an_application_that_insists(paywall: Paywall) -> None:
     """After a settlement that failed an application may try again, and still nothing goes out."""
-
-    class Unsettled(MemoryLedger):
-        def settle(self, *args: Any) -> Step[bool]:
-            def fail() -> bool:
-                raise LedgerError("the disk is full")
-
-            return Call(fail)
 
     @l402_required(price=1)
     async def insisting(request: Request) -> Any:

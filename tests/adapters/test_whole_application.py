@@ -15,11 +15,10 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from l402_middleware import ConfigurationError, LedgerError, Offer, Paywall, sats
+from l402_middleware import ConfigurationError, Offer, Paywall, sats
 from l402_middleware.asgi import L402Middleware as ASGIMiddleware
 from l402_middleware.core.keys import KeyRing
-from l402_middleware.flow import Call, Step, drive
-from l402_middleware.ledgers import MemoryLedger
+from l402_middleware.flow import drive
 from l402_middleware.paywall.offer import mark
 from l402_middleware.paywall.whole_application import endpoint_name, refuse_decorated
 from l402_middleware.providers import CreatedInvoice, InvoiceRequest
@@ -30,6 +29,7 @@ from . import whole_asgi, whole_wsgi
 from .contract import Site
 from .servers import KEY
 from .test_wsgi import environ_of, serve
+from .unsettled import Unsettled
 from .whole_contract import WholeApplicationContract
 
 
@@ -245,14 +245,6 @@ async def test_a_handshake_where_the_server_can_not_refuse_in_words(paywall: Pay
 @pytest.mark.anyio
 async def test_a_handshake_that_can_not_be_settled(runs_file: Path) -> None:
     """Case 48: what can not be settled is not accepted."""
-
-    class Unsettled(MemoryLedger):
-        def settle(self, *args: Any) -> Step[bool]:
-            def fail() -> bool:
-                raise LedgerError("the disk is full")
-
-            return Call(fail)
-
     paywall = Paywall(DevNode(), Unsettled(), secret_keys=[KEY])
     gate = ASGIMiddleware(whole_asgi.plain(), paywall, default=1)
     scope = scope_of("/socket", kind="websocket") | {"extensions": {"websocket.http.response": {}}}

@@ -13,7 +13,6 @@ from flask import Flask
 
 from l402_middleware import LedgerError, Offer, Paywall
 from l402_middleware.flask import L402
-from l402_middleware.flow import Call, Step
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.wsgi.middleware import answer_wallet
@@ -21,6 +20,7 @@ from l402_middleware.wsgi.visit import VISIT, Visit
 
 from . import flask_app
 from .servers import KEY
+from .unsettled import Unsettled
 
 OFFER = Offer(21)
 BOUND = Offer(21, bind="request")
@@ -265,14 +265,6 @@ def test_an_application_that_raises(paywall: Paywall) -> None:
 
 def test_the_last_piece_waits_for_the_ledger() -> None:
     """What can not be settled is not delivered: a 503 where nothing went out yet, otherwise the answer is cut off."""
-
-    class Unsettled(MemoryLedger):
-        def settle(self, *args: Any) -> Step[bool]:
-            def fail() -> bool:
-                raise LedgerError("the disk is full")
-
-            return Call(fail)
-
     paywall = Paywall(DevNode(), Unsettled(), secret_keys=[KEY])
     iterables = []
 
