@@ -109,7 +109,8 @@ async def pause_in_bodies(crowd: Crowd) -> None:
     """Send the beginning of a body, and wait for what the server makes of that; for ever."""
     while True:
         reader, writer = await asyncio.open_connection("127.0.0.1", crowd.orders.port)
-        peer = random.choice(crowd.orders.peers[1:])
+        # From addresses of their own: those of the others have had their share, and are refused before a body is read.
+        peer = f"2001:db8:ffff:{random.randrange(0x10000):x}::1"
         head = f"POST /upload HTTP/1.1\r\nHost: shop\r\nX-Forwarded-For: {peer}\r\nContent-Length: 100000\r\n\r\n"
         writer.write(head.encode() + BODY)
         answer = await reader.read(12)
