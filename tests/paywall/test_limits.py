@@ -346,11 +346,11 @@ def test_a_store_that_fails(
 
 
 @pytest.mark.anyio
-async def test_questions_have_threads_of_their_own(store: Store) -> None:
+async def test_questions_have_threads_of_their_own() -> None:
     """Those of an event loop are the same few each time, and not the ones that serve paid requests."""
-    turns = store.turns()
-    assert turns is store.turns()
-    assert turns.total_tokens == STORE_THREADS
+    turns = STORE_THREADS.limiter()
+    assert turns is STORE_THREADS.limiter()
+    assert turns.total_tokens == 4
     assert turns is not anyio.to_thread.current_default_thread_limiter()
 
 

@@ -5,17 +5,14 @@ from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import RunVar
 
+from ..flow import Threads
 from ..paywall.request import SPOOL_BYTES, Body
 
 T = TypeVar("T")
 
 # Of our own: the application's may all be busy, and the client has only so long to send its body.
-THREADS: Final = 8
-
-_threads: RunVar[anyio.CapacityLimiter] = RunVar("l402_middleware body threads")
-
+THREADS: Final = Threads("bodies", 8)
 
 # What a thread takes at once: waking it costs as much as hashing 64 KiB.
 PORTION: Final = 256 * 1024
@@ -62,8 +59,4 @@ class KeptBody:
         """Call what touches the file; it is one as soon as the body is longer than what is kept in memory."""
         if self._body.size <= SPOOL_BYTES:
             return function(*args)
-        limiter = _threads.get(None)
-        if limiter is None:
-            limiter = anyio.CapacityLimiter(THREADS)
-            _threads.set(limiter)
-        return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
+        return await anyio.to_thread.run_sync(function, *args, limiter=THREADS.limiter())

@@ -14,14 +14,10 @@ from array import array
 from collections.abc import Callable
 from typing import Any, Final
 
-import anyio
-import anyio.to_thread
-from anyio.lowlevel import RunVar
-
 from ..core.callers import address_of, network_of
 from ..core.errors import ConfigurationError
 from ..core.keys import KeyRing
-from ..flow import Flow, Step, do
+from ..flow import Call, Flow, Threads, do
 
 SLOTS: Final = 65_536
 
@@ -30,7 +26,7 @@ STORE_SECONDS: Final = 1.0
 STORE_PAUSE: Final = 5.0
 
 # So many questions of an event loop are under way at once.
-STORE_THREADS: Final = 4
+STORE_THREADS: Final = Threads("limits", 4)
 
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -67,7 +63,7 @@ class ChallengeLimit:
         # What is too much for one process is too much for all: a flood from one peer stops here, without I/O.
         seconds = self._windows.take(slot, self._clock())
         if not seconds and self._store is not None:
-            seconds = yield from do(_Ask(self._store, slot))
+            seconds = yield from do(Call[float](self._store.take, slot, threads=STORE_THREADS))
         return math.ceil(seconds)
 
     def is_well(self) -> bool:
@@ -144,7 +140,6 @@ class Store:
         self._service = service
         self._ask_from = float("-inf")
         self._denied_until = array("d", bytes(8 * SLOTS))
-        self._turns: RunVar[anyio.CapacityLimiter] = RunVar("l402_middleware limits")
 
     def take(self, slot: int) -> float:
         """Count one in `slot` if it may have one; the seconds until it may, otherwise 0, also where it fails."""
@@ -174,23 +169,3 @@ class Store:
         """Count one now, and say whether it answered."""
         self.take(0)
         return self._ask_from == float("-inf")
-
-    def turns(self) -> anyio.CapacityLimiter:
-        """The running event loop's threads for questions; its other ones serve paid requests."""
-        turns = self._turns.get(None)
-        if turns is None:
-            turns = anyio.CapacityLimiter(STORE_THREADS)
-            self._turns.set(turns)
-        return turns
-
-
-class _Ask(Step[float]):
-    def __init__(self, store: Store, slot: int) -> None:
-        self._store = store
-        self._slot = slot
-
-    def block(self) -> float:
-        return self._store.take(self._slot)
-
-    async def wait(self) -> float:
-        return await anyio.to_thread.run_sync(self._store.take, self._slot, limiter=self._store.turns())
