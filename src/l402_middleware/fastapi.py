@@ -11,12 +11,12 @@ from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 
 from . import starlette
-from .asgi.visit import Receive, Sale, Scope, Send
+from .asgi.visit import Receive, Scope, Send
 from .asgi.websocket import Handshake
 from .core.errors import ConfigurationError
 from .openapi import add_prices
 from .paywall.delivery import Payment
-from .paywall.offer import Conditions, Offer, Price, mark, offer_of
+from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of
 from .paywall.paywall import Paywall
 from .paywall.settings import paywall_from_settings
 from .paywall.whole_application import WholeApplication, whole_or_none

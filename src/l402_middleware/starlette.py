@@ -15,10 +15,10 @@ from starlette.responses import Response as StarletteResponse
 from starlette.routing import Host
 
 from .asgi.middleware import PaywallMiddleware, current_visit
-from .asgi.visit import ASGIApp, Receive, Sale, Scope, Send, Visit, method_of
+from .asgi.visit import ASGIApp, Receive, Scope, Send, Visit, method_of
 from .asgi.websocket import Handshake
 from .core.errors import ConfigurationError
-from .paywall.offer import Conditions, Offer, Price, mark, offer_of
+from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of
 from .paywall.paywall import Paywall
 from .paywall.response import Response
 from .paywall.whole_application import whole_or_none

@@ -6,10 +6,10 @@ from functools import partial
 
 from ..core.errors import ConfigurationError
 from ..flow import adrive
-from ..paywall.offer import Offer, Price
+from ..paywall.offer import Offer, Price, Sale
 from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
-from .visit import ASGIApp, Message, Receive, Sale, Scope, Send, Visit, method_of, respond
+from .visit import ASGIApp, Message, Receive, Scope, Send, Visit, method_of, respond
 from .websocket import Handshake
 
 current_visit: ContextVar[Visit | None] = ContextVar("l402_visit", default=None)

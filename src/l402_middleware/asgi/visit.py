@@ -10,7 +10,7 @@ from ..core.errors import ConfigurationError, LedgerError, Refusal
 from ..flow import Call, adrive
 from ..paywall.callers import from_pem
 from ..paywall.delivery import STAY, Delivery
-from ..paywall.offer import Offer
+from ..paywall.offer import Offer, Sale
 from ..paywall.paywall import Decision, Paywall
 from ..paywall.request import Body, RequestView
 from ..paywall.response import Response, body_length, undelivered
@@ -22,9 +22,6 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-# What a request has to pay for: the offer, and the endpoint's name.
-Sale: TypeAlias = tuple[Offer, str]
 
 log = logging.getLogger("l402_middleware")
 

@@ -105,6 +105,10 @@ class Offer:
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
 
+Sale: TypeAlias = tuple[Offer, str]
+"""What a request has to pay for: the offer, and the endpoint's name."""
+
+
 def mark(endpoint: Any, offer: Offer, made_from: object = None) -> None:
     """Say on an endpoint what it sells, where routing and the audit find it.
 

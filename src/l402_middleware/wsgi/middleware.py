@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError
 from ..flow import drive
-from ..paywall.offer import Offer, Price
+from ..paywall.offer import Offer, Price, Sale
 from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
-from .visit import VISIT, Sale, Visit, headers_of, method_of, respond, split_path
+from .visit import VISIT, Visit, headers_of, method_of, respond, split_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

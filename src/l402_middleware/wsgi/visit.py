@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from ssl import SSLSocket
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Call, drive
 from ..paywall.callers import from_pem
 from ..paywall.delivery import STAY, Delivery
-from ..paywall.offer import Offer
+from ..paywall.offer import Offer, Sale
 from ..paywall.paywall import Decision, Paywall
 from ..paywall.request import Body, RequestView
 from ..paywall.response import Headers, Response, body_length, refused, undelivered
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 VISIT = "l402_middleware.visit"
 PAYMENT = "l402_middleware.payment"
-
-# What a request has to pay for: the offer, and the endpoint's name.
-Sale: TypeAlias = tuple[Offer, str]
 
 log = logging.getLogger("l402_middleware")
 
