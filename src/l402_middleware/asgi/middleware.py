@@ -44,25 +44,26 @@ class PaywallMiddleware:
             await answer_wallet(self.paywall, scope, send)
         elif kind in ("http", "websocket"):
             outer = scope.get("l402")
-            if outer is None or outer.paywall is not self.paywall:
-                await self._visit(scope, receive, send)
-            elif await self._joins(outer, scope):
-                await self.app(scope, receive, send)
+            if outer is not None and outer.paywall is self.paywall:
+                if await self._joins(outer, scope):
+                    await self.app(scope, receive, send)
+                return
+            default, sale = self.sales(scope)
+            make = Visit if kind == "http" else Handshake
+            visit = scope["l402"] = make(self.paywall, scope, receive, send, self.own_sale, default)
+            scope.setdefault("state", {})["l402"] = None
+            token = current_visit.set(visit)
+            try:
+                await visit.run(self.app, sale)
+            finally:
+                current_visit.reset(token)
+                # The visit has the scope: in a circle with it, both would wait for the garbage collector, with what
+                # the server hangs on them. Granian, for one, kept the connection of a refused upload open so long.
+                scope.pop("l402", None)
         elif kind == "lifespan":
             await self.app(scope, receive, partial(self._send_lifespan, send))
         else:
             await self.app(scope, receive, send)
-
-    async def _visit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        default, sale = self.sales(scope)
-        make = Handshake if scope["type"] == "websocket" else Visit
-        visit = scope["l402"] = make(self.paywall, scope, receive, send, self.own_sale, default)
-        scope.setdefault("state", {})["l402"] = None
-        token = current_visit.set(visit)
-        try:
-            await visit.run(self.app, sale)
-        finally:
-            current_visit.reset(token)
 
     async def _joins(self, outer: Visit, scope: Scope) -> bool:
         """Decide within the visit that another middleware of this paywall began; False where that refused it."""

@@ -19,7 +19,7 @@ from .input import content_length, read_whole
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 VISIT = "l402_middleware.visit"
 PAYMENT = "l402_middleware.payment"
@@ -38,9 +38,9 @@ class Visit:
         self.environ = environ
         self.default = default
         self.decision: Decision | None = None
-        self.broke_off = False
         self._sold: Sale | None = None
         self._body: Body | None = None
+        self._input: _WatchedInput | None = None
         environ[PAYMENT] = None
 
     def admit(self, offer: Offer, endpoint: str) -> Response | None:
@@ -54,7 +54,8 @@ class Visit:
             if isinstance(self.decision, Delivery):
                 self.environ[PAYMENT] = self.decision.payment
                 if self._body is None:
-                    self.environ["wsgi.input"] = _WatchedInput(self, self.decision)
+                    stream, length = self.environ["wsgi.input"], content_length(self.environ)
+                    self._input = self.environ["wsgi.input"] = _WatchedInput(stream, length, self.decision)
         elif self._sold[0] is not offer:
             raise ConfigurationError(
                 f"{endpoint} is asked to be paid twice: a priced endpoint called another one, or has two decorators"
@@ -81,8 +82,17 @@ class Visit:
             raise
         return answer.watch(pieces)
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether the client left while the application read its body."""
+        return self._input is not None and self._input.broke_off
+
     def close(self) -> None:
-        """Give up the body that was kept for the application."""
+        """Give up the body that was kept for the application, and the place in the environ.
+
+        In a circle with the environ, all of this request would wait for the garbage collector.
+        """
+        self.environ.pop(VISIT, None)
         if self._body is not None:
             self._body.close()
 
@@ -127,11 +137,11 @@ class Visit:
 class _WatchedInput:
     """`wsgi.input`, for an application that reads it while the delivery notes what it reads."""
 
-    def __init__(self, visit: Visit, delivery: Delivery) -> None:
-        self._visit = visit
-        self._stream = visit.environ["wsgi.input"]
+    def __init__(self, stream: "InputStream", length: int | None, delivery: Delivery) -> None:
+        self.broke_off = False
+        self._stream = stream
         self._delivery = delivery
-        self._left = content_length(visit.environ)
+        self._left = length
 
     def read(self, size: int | None = -1) -> bytes:
         size = -1 if size is None else size
@@ -155,7 +165,7 @@ class _WatchedInput:
                 if self._left > 0 and (is_all or (size and not piece)):
                     raise ConnectionResetError("the client left before its request's body was complete")
         except BaseException:
-            self._visit.broke_off = True
+            self.broke_off = True
             raise
         self._delivery.read(piece, more=bool(piece) if self._left is None else self._left > 0)
         return piece
