@@ -96,6 +96,10 @@ def code(decision: Decision) -> tuple[int, str]:
     assert isinstance(problem["title"], str)
     assert problem["title"]
     assert all(seconds.isdigit() for seconds in field_of(decision, b"retry-after"))
+    assert field_of(decision, b"content-type") == [b"application/problem+json"]
+    assert field_of(decision, b"content-length") == [str(len(decision.body)).encode()]
+    assert field_of(decision, b"cache-control") == [b"no-store"]
+    assert field_of(decision, b"vary") == [b"Accept, Authorization"]
     return decision.status, problem["code"]
 
 

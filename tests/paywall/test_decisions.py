@@ -48,7 +48,6 @@ def test_unpaid(shop: Shop) -> None:
     token, invoice = quoted["token"], quoted["invoice"]
     line = f'L402 macaroon="{token}", invoice="{invoice}", version="0", token="{token}"'
     assert field_of(answer, b"www-authenticate") == [line.encode()]
-    assert field_of(answer, b"cache-control") == [b"no-store"]
     assert not field_of(answer, b"etag") + field_of(answer, b"set-cookie")
     assert (quoted["amount_sats"], quoted["amount_msat"]) == (10, 10_000)
     assert quoted["expires_at"] == NOW + 600
@@ -614,7 +613,7 @@ class BrokenLedger(MemoryLedger):
         setattr(self, broken, fail)
 
 
-def test_the_ledger_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_fails(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Case 48: 503 with Retry-After, nobody is let in, and no invoice is made."""
     shop = Shop({"ledger": BrokenLedger("hold")})
     credential = shop.buy(OFFER)
@@ -622,6 +621,9 @@ def test_the_ledger_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = shop.decide(OFFER, ask("GET /thing", credential))
     assert code(answer) == (503, "ledger-unavailable")
     assert field_of(answer, b"retry-after") == [b"5"]
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", "no ledger, so 503 for GET /thing: the disk is full")
+    ]
 
 
 def test_the_ledger_can_not_keep_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -683,6 +685,28 @@ async def test_an_async_function_as_provider() -> None:
     assert members(answer)["amount_msat"] == 250_000_000
 
 
+@pytest.mark.parametrize(
+    ("options", "conditions", "memo", "expiry"),
+    [
+        ({}, {}, "l402: GET /thing", 600),
+        ({"service": "weather", "invoice_expiry": 60}, {}, "weather: GET /thing", 60),
+        ({}, {"memo": "Tomorrow's weather"}, "Tomorrow's weather", 600),
+    ],
+)
+def test_what_a_provider_is_asked_for(
+    options: dict[str, Any], conditions: dict[str, Any], memo: str, expiry: int
+) -> None:
+    """An invoice over the price, that says what it is for and ends as the settings say."""
+    asked: list[InvoiceRequest] = []
+
+    def provider(request: InvoiceRequest) -> str:
+        asked.append(request)
+        return COFFEE
+
+    selling(provider, **options).decide(Offer(250_000, **conditions), ask())
+    assert asked == [InvoiceRequest(sats(250_000), memo, expiry)]
+
+
 def wrong_hash(request: InvoiceRequest) -> Flow[CreatedInvoice]:
     """A backend that says another payment hash than its invoice."""
     yield from ()
@@ -738,7 +762,8 @@ async def test_a_provider_that_fails(shop: Shop, price: int, caplog: pytest.LogC
         assert code(answer) == (503, "invoice-unavailable")
         assert field_of(answer, b"retry-after") == [b"5"]
         assert not field_of(answer, b"www-authenticate")
-    assert caplog.records
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "l402_middleware"]
+    assert [level for level, line in lines if line.startswith("no invoice, so 503 for GET /thing: ")] == ["ERROR"] * 2
     assert "hunter2" not in caplog.text
     assert COFFEE not in caplog.text
 
@@ -775,6 +800,7 @@ def test_the_wallet_is_asked_by_get(shop: Shop, method: str) -> None:
     query = f"invoice={members(shop.decide(OFFER, ask()))['invoice']}"
     paid = drive(shop.paywall.answer_wallet(method, query, "127.0.0.1", []))
     assert (paid.status, len(members(paid)["preimage"])) == (200, 64)
+    assert field_of(paid, b"content-type") == [b"application/json"]
     refused = drive(shop.paywall.answer_wallet("POST", query, "127.0.0.1", []))
     assert code(refused) == (405, "method-not-allowed")
 

@@ -66,6 +66,20 @@ def test_quoted_at_the_rate(decide: Decide, offer: Offer, msat: int) -> None:
     assert deliver(decide(shop, offer, ask("GET /thing", shop.pay(challenge))))
 
 
+def test_without_sources_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A paywall asks the public ones, again after a minute by its own clock."""
+    market = {"USD": Decimal(100_000)}
+    for name in ("Coinbase", "Kraken", "Bitstamp"):
+        monkeypatch.setattr(f"l402_middleware.rates.rates.{name}", lambda: market.__getitem__)
+    shop, offer = Shop(), Offer(usd("0.02"))
+    amounts = []
+    for seconds, price in ((0, 100_000), (59, 50_000), (1, 50_000)):
+        shop.clock.now += seconds
+        market["USD"] = Decimal(price)
+        amounts.append(members(shop.decide(offer, ask()))["amount_sats"])
+    assert amounts == [20, 20, 40]
+
+
 def test_the_rate_of_the_challenge_is_honoured(decide: Decide) -> None:
     """What was quoted and paid opens the door, however much the rate has moved, or is gone, since."""
     market = {"USD": Decimal(100_000)}
@@ -89,8 +103,8 @@ def test_without_a_rate_nothing_is_quoted(decide: Decide, caplog: pytest.LogCapt
     assert code(refused) == (503, "rate-unavailable")
     assert field_of(refused, b"retry-after") == [b"5"]
     assert not field_of(refused, b"www-authenticate")
-    assert [record.getMessage() for record in caplog.records] == [
-        "no rate, so 503 for GET /thing: no USD rate: market raised KeyError"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", "no rate, so 503 for GET /thing: no USD rate: market raised KeyError")
     ]
 
 

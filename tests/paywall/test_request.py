@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from l402_middleware import Refusal
-from l402_middleware.paywall.request import CHUNK_BYTES, JSON_BYTES, SPOOL_BYTES, Body
+from l402_middleware.paywall.request import CHUNK_BYTES, JSON_BYTES, SPOOL_BYTES, WHOLE_APPLICATION, Body
 
 from .shop import ask
 
@@ -82,6 +82,32 @@ def test_a_query_that_frameworks_read_differently(query: bytes) -> None:
         assert ask(query=query).query
     assert (caught.value.status, caught.value.code) == (400, "malformed-query")
     assert ask(query=b"gr%C3%B6%C3%9Fe=9&b=").query == {"größe": "9", "b": ""}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "name"),
+    [
+        ("GET /thing", "GET /thing"),
+        (f"GET /{'x' * 300}", f"GET /{'x' * 195}"),
+        (f"{WHOLE_APPLICATION} GET /whatever/a/stranger/asks", WHOLE_APPLICATION),
+        ("GET /a\0b\udc80", "GET /a\\x00b\\udc80"),
+    ],
+)
+def test_an_endpoint_in_the_record(endpoint: str, name: str) -> None:
+    """Text that every ledger can hold, and that strangers can not make longer or many."""
+    assert ask(endpoint).endpoint_name == name
+
+
+def test_which_part_is_asked_for() -> None:
+    """Case 91: each field that asks for a part makes another selection, in any order and case; others make none."""
+    fields = [
+        *((b"if-match", b"1"), (b"if-modified-since", b"1"), (b"if-none-match", b"1")),
+        *((b"if-range", b"1"), (b"if-unmodified-since", b"1"), (b"range", b"1")),
+    ]
+    selections = {ask(headers=[field]).selection for field in fields}
+    assert (len(selections), "" in selections) == (6, False)
+    assert ask(headers=fields).selection == ask(headers=[(b"If-Match", b"1"), *reversed(fields[1:])]).selection
+    assert ask(headers=[(b"accept", b"*/*")]).selection == ""
 
 
 def test_a_header_that_is_absent_or_empty() -> None:

@@ -8,6 +8,7 @@ from l402_middleware.paywall.response import (
     AnswerTo,
     Headers,
     Response,
+    body_length,
     pack,
     personal,
     problem_response,
@@ -46,6 +47,28 @@ def test_personal(given: list[tuple[str, str]], cache_control: str, vary: str | 
         (b"cache-control", cache_control.encode()),
         (b"vary", (vary or "Authorization").encode()),
     ]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "length"),
+    [
+        ("GET", 200, [], None),
+        ("GET", 200, [("x-number", "7"), ("Content-Length", "5")], 5),
+        ("GET", 200, [("content-length", "0")], 0),
+        ("GET", 200, [("content-length", "many"), ("age", "60")], None),
+        ("POST", 500, [("content-length", "5")], 5),
+        ("HEAD", 200, [("content-length", "5")], 0),
+        ("GET", 204, [], 0),
+        ("GET", 304, [("content-length", "5")], 0),
+        ("GET", 205, [], None),
+        ("GET", 305, [], None),
+    ],
+)
+def test_what_the_client_waits_for(
+    method: str, status: int, headers: list[tuple[str, str]], length: int | None
+) -> None:
+    """As many bytes as Content-Length says, where there is a body at all; otherwise until the stream ends."""
+    assert body_length(method, status, [(name.encode(), value.encode()) for name, value in headers]) == length
 
 
 def test_an_answer_that_could_not_be_settled() -> None:

@@ -8,6 +8,7 @@ import pytest
 from l402_middleware import ConfigurationError, Offer, Paywall, msats, paywall_from_settings, sats
 from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
 from l402_middleware.paywall.delivery import Delivery
+from l402_middleware.paywall.paywall import MAX_INVOICE_EXPIRY, MAX_SETTING, MAX_SPOOL_BYTES
 from l402_middleware.paywall.response import Response
 from l402_middleware.paywall.settings import rates_from, rules_from
 from l402_middleware.providers.devnode import DevNode
@@ -75,6 +76,29 @@ def test_keys_from_a_file(tmp_path: Path) -> None:
     assert isinstance(shop.decide(Offer(10), ask("GET /thing", credential)), Response)
     shop.paywall._clock = Clock()
     assert isinstance(shop.decide(Offer(10), ask("GET /thing", credential)), Delivery)
+
+
+def test_keys_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none are given, the ring in `L402_SECRET_KEYS` is the paywall's; where some are, they are all of it."""
+    offer = Offer(10)
+    sold = {key: Shop({"secret_keys": [key]}).buy(offer) for key in (OTHER_KEY, KEY)}
+    monkeypatch.setenv("L402_SECRET_KEYS", f"{OTHER_KEY}, {KEY}")
+    for credential in sold.values():
+        assert isinstance(Shop({"secret_keys": None}).decide(offer, ask("GET /thing", credential)), Delivery)
+    refused = Shop({"secret_keys": [OTHER_KEY]}).decide(offer, ask("GET /thing", sold[KEY]))
+    assert code(refused) == (402, "invalid-credential")
+
+
+def test_a_ledger_that_keeps_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it a paywall without keys is refused at start-up: machines would each make their own."""
+    monkeypatch.delenv("L402_SECRET_KEYS", raising=False)
+
+    class Keyless(MemoryLedger):
+        keeps_keys = False
+
+    with pytest.raises(ConfigurationError, match=r"Keyless keeps no secret keys: set L402_SECRET_KEYS or secret_keys"):
+        Paywall(DevNode(), Keyless())
+    Paywall(DevNode(), Keyless(), secret_keys=[KEY])
 
 
 READ: dict[str, tuple[str, Any, str, Any]] = {
@@ -162,11 +186,8 @@ def test_settings_that_can_not_work(settings: dict[str, Any], named: str) -> Non
         ((DevNode(),), {"secret_keys": KEY}),
         ((DevNode(),), {"secret_keys": []}),
         ((DevNode(),), {"secret_keys": [7]}),
-        ((DevNode(),), {"invoice_expiry": True}),
-        ((DevNode(),), {"invoice_expiry": 60.5}),
-        ((DevNode(),), {"replay_max_bytes": 1.5}),
-        ((DevNode(),), {"replay_max_bytes": -1}),
-        ((DevNode(),), {"lease": "60"}),
+        ((DevNode(),), {"service": "two words"}),
+        ((DevNode(),), {"unknown_caveats": "maybe"}),
         ((DevNode(),), {"invalid_credential_status": 500}),
         ((DevNode(),), {"challenge_limit": 60}),
     ],
@@ -175,6 +196,30 @@ def test_paywalls_that_can_not_work(arguments: tuple[Any], options: dict[str, An
     """A paywall without a ledger, with a provider that is none, or with impossible numbers is never built."""
     with pytest.raises(ConfigurationError):
         Paywall(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most", "may_be_a_fraction"),
+    [
+        ("invoice_expiry", 1, MAX_INVOICE_EXPIRY, False),
+        ("replay_for", 0, MAX_SETTING, True),
+        ("replay_max_bytes", 0, MAX_SETTING, False),
+        ("lease", 1, MAX_SETTING, True),
+        ("spool_bodies", 1, MAX_SETTING, False),
+        ("spool_bytes", 1, MAX_SPOOL_BYTES, False),
+        ("body_seconds", 1, MAX_SETTING, True),
+    ],
+)
+def test_numbers(name: str, least: int, most: int, may_be_a_fraction: bool) -> None:
+    """Each has its least and its most, a time may be a fraction, and the error says all of it."""
+    allowed: list[object] = [least, most]
+    refused: list[object] = [least - 1, most + 1, str(most), True]
+    (allowed if may_be_a_fraction else refused).append(least + 0.5)
+    for value in allowed:
+        assert code(Shop({name: value}).decide(Offer(10), ask())) == (402, "payment-required")
+    for value in refused:
+        with pytest.raises(ConfigurationError, match=f"^{name} must be a number from {least} to {most}, not {value!r}"):
+            Shop({name: value})
 
 
 @pytest.mark.parametrize(

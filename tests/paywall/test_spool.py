@@ -122,14 +122,11 @@ def test_room_is_given_back_whatever_happens() -> None:
     assert GivenBody(b"").body is None
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"spool_bodies": 0}, {"spool_bytes": 0}, {"spool_bytes": 1.5}, {"body_seconds": 0}, {"body_seconds": "1"}],
-)
-def test_settings_that_can_not_work(options: dict[str, object]) -> None:
-    """No room at all, or no time, is refused at start-up."""
-    with pytest.raises(Exception, match="must be a number from 1"):
-        Shop(options)
+def test_room_as_it_was_set() -> None:
+    """Paid and unpaid requests each have all the room that the settings say."""
+    paywall = Shop({"spool_bodies": 7, "spool_bytes": 1000, "body_seconds": 2.5}).paywall
+    for spool in (paywall._spool, paywall._redemption._spool):
+        assert (spool.max_bodies, spool.max_bytes, spool.seconds) == (7, 1000, 2.5)
 
 
 # --- the log

@@ -26,7 +26,7 @@ from ..rates import Rates
 from .callers import callers_of, certificate_in_header
 from .delivery import Delivery, Replay
 from .exposure import Exposure
-from .invoicing import Invoicing, memo_of
+from .invoicing import MAX_EXPIRY, Invoicing, memo_of
 from .limits import ChallengeLimit
 from .offer import Offer, as_amount
 from .peers import Peers
@@ -44,6 +44,9 @@ MAX_SETTING = 10 * 365 * 24 * 3600
 
 # What lies on a disk may be more: a terabyte.
 MAX_SPOOL_BYTES = 10**12
+
+# A day less than `Invoicing` accepts, for a node whose clock is fast.
+MAX_INVOICE_EXPIRY = MAX_EXPIRY - 24 * 3600
 
 
 class Paywall:
@@ -128,17 +131,16 @@ class Paywall:
             ledger = MemoryLedger()
         if invalid_credential_status not in (401, 402):
             raise ConfigurationError(f"invalid_credential_status must be 401 or 402, not {invalid_credential_status!r}")
-        for name, value, least in (
-            ("invoice_expiry", invoice_expiry, 1),
-            ("replay_for", replay_for, 0),
-            ("replay_max_bytes", replay_max_bytes, 0),
-            ("lease", lease, 1),
-            ("spool_bodies", spool_bodies, 1),
-            ("spool_bytes", spool_bytes, 1),
-            ("body_seconds", body_seconds, 1),
+        seconds = int | float
+        for name, value, kind, least, most in (
+            ("invoice_expiry", invoice_expiry, int, 1, MAX_INVOICE_EXPIRY),
+            ("replay_for", replay_for, seconds, 0, MAX_SETTING),
+            ("replay_max_bytes", replay_max_bytes, int, 0, MAX_SETTING),
+            ("lease", lease, seconds, 1, MAX_SETTING),
+            ("spool_bodies", spool_bodies, int, 1, MAX_SETTING),
+            ("spool_bytes", spool_bytes, int, 1, MAX_SPOOL_BYTES),
+            ("body_seconds", body_seconds, seconds, 1, MAX_SETTING),
         ):
-            kind = int | float if name in ("replay_for", "lease", "body_seconds") else int
-            most = MAX_SPOOL_BYTES if name == "spool_bytes" else MAX_SETTING
             if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
                 raise ConfigurationError(f"{name} must be a number from {least} to {most}, not {value!r}")
         Caveats(service, unknown_caveats)
