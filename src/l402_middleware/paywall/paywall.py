@@ -63,7 +63,7 @@ class Paywall:
     - `secret_keys`: secrets of at least 32 bytes, oldest first; `L402_SECRET_KEYS` where not given, and where that is
       not set either, one that the ledger makes and keeps.
     - `service`: the name in every token; applications with the same keys and different services refuse each other's.
-    - `invoice_expiry`: seconds in which an invoice can be paid.
+    - `invoice_expiry`: seconds in which an invoice can be paid, a year at most.
     - `replay_for`: seconds in which a finished single-use answer is given again to the same request; 0 for never.
     - `replay_max_bytes`: the longest answer that is kept for that.
     - `lease`: seconds after which a use held by a worker that died is free again.
