@@ -1,6 +1,5 @@
 """What the paywall decides: challenges, credentials, bindings, uses, and what it does when something fails."""
 
-import json
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +19,7 @@ from l402_middleware.providers.function import FunctionProvider
 from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest
 
 from .shop import KEY, NOW, Clock, GivenBody, Shop, ask, code, deliver, field_of, members
+from .test_invoicing import COFFEE, DONATION
 
 OTHER_KEY = "fedcba9876543210" * 4
 OFFER = Offer(10)
@@ -221,6 +221,14 @@ def test_a_bound_sale_is_for_one_request(shop: Shop, change: dict[str, Any]) -> 
     assert code(answer) == (402, "wrong-request")
     same = {**BASE}
     assert isinstance(shop.decide(BOUND, ask(same.pop("endpoint"), credential, **same)), Delivery)
+
+
+def test_who_asks_the_price_with_head_may_buy_with_get(shop: Shop) -> None:
+    """HEAD is GET without the answer's body, so a sale that is bound to the one is good for the other."""
+    credential = shop.buy(BOUND, ask(method="HEAD"))
+    assert deliver(shop.decide(BOUND, ask("GET /thing", credential)))
+    credential = shop.buy(BOUND)
+    assert deliver(shop.decide(BOUND, ask("GET /thing", credential, method="HEAD")))
 
 
 def test_a_cheap_credential_opens_no_dear_endpoint(shop: Shop) -> None:
@@ -641,15 +649,6 @@ def test_the_ledger_fails_to_settle() -> None:
         deliver(decision := shop.decide(OFFER, ask("GET /thing", credential)))
     assert not deliver(decision)
     assert isinstance(shop.decide(OFFER, ask("GET /thing", credential)), Delivery)
-
-
-# BOLT 11's own example: 250,000 sat on bitcoin, made at 1496314658, good for a minute.
-COFFEE: str = next(
-    vector["bolt11"]
-    for vector in json.loads((Path(__file__).parents[1] / "core/vectors/bolt11_spec.json").read_text())["valid"]
-    if vector["name"] == "cup of coffee within a minute"
-)
-DONATION = COFFEE.replace("lnbc2500u1", "lnbc1")
 
 
 def invoices(bolt11: Any) -> Callable[[InvoiceRequest], Any]:

@@ -23,7 +23,7 @@ from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.holds import Holds
 from l402_middleware.paywall.response import Response
 
-from .shop import KEY, Shop, ask, code, deliver
+from .shop import KEY, NOW, Shop, ask, code, deliver
 
 T = TypeVar("T")
 
@@ -107,6 +107,22 @@ class Failing(Step[Any]):
 
     async def wait(self) -> Any:
         raise LedgerError("gone")
+
+
+def test_a_lease_is_as_long_as_the_paywall_says() -> None:
+    """It is renewed after a third of that, for as long again."""
+    ends: list[float] = []
+
+    class Noting(MemoryLedger):
+        def renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Step[bool]:
+            ends.append(lease_until)
+            return super().renew(payment_hash, hold_id, lease_until)
+
+    shop = Shop({"ledger": Noting(), "lease": 1})
+    running = shop.decide(OFFER, ask("GET /thing", shop.buy(OFFER)))
+    assert until(lambda: bool(ends))
+    assert ends[0] == NOW + 1
+    assert deliver(running)
 
 
 def test_one_thread_renews_them_all() -> None:

@@ -13,6 +13,7 @@ from l402_middleware.core.errors import ProviderError
 from l402_middleware.flow import Flow, Step, drive
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.ledgers.ledger import Claim, Outcome, Total, day_of
+from l402_middleware.paywall import redemption
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.redemption import MEMORY
 from l402_middleware.providers.devnode import DevNode
@@ -132,6 +133,17 @@ def test_a_pass_asks_the_ledger_once() -> None:
         assert deliver(decision)
     assert len(ledger.claims) == 1
     assert record(shop) == {"offered": (1, 0), "paid": (1, 10_000), "delivered": (20, 0)}
+
+
+def test_a_pass_that_a_process_forgot_asks_the_ledger_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only so many passes are known: the one that is known for longest goes, and is good all the same."""
+    monkeypatch.setattr(redemption, "KNOWN_PASSES", 2)
+    ledger = Ledger()
+    shop = Shop({"ledger": ledger})
+    one, two, three = (shop.buy(PASS) for _ in range(3))
+    for credential in (one, two, one, three, two, three, one):
+        assert deliver(shop.decide(PASS, ask("GET /thing", credential)))
+    assert [claim.payment_hash for claim in ledger.claims] == [hash_of(each) for each in (one, two, three, one)]
 
 
 def test_a_failing_handler_does_not_end_a_pass() -> None:

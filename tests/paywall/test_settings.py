@@ -12,6 +12,7 @@ from l402_middleware.paywall.paywall import MAX_INVOICE_EXPIRY, MAX_SETTING, MAX
 from l402_middleware.paywall.response import Response
 from l402_middleware.paywall.settings import rates_from, rules_from
 from l402_middleware.providers.devnode import DevNode
+from l402_middleware.providers.failover import Failover
 from l402_middleware.providers.lnbits import LNbits
 from l402_middleware.rates import Kraken
 
@@ -181,6 +182,8 @@ def test_settings_that_can_not_work(settings: dict[str, Any], named: str) -> Non
     [
         ((LNbits("https://node.example", "0123456789abcdef"),), {}),
         ((DevNode(),), {"network": "regtest"}),
+        ((Failover(DevNode()),), {"provider_timeout": 3}),
+        ((Failover(DevNode()),), {"provider_threads": 3}),
         (("dev:",), {"ledger": MemoryLedger()}),
         ((None,), {"ledger": MemoryLedger()}),
         ((DevNode(),), {"secret_keys": KEY}),
@@ -227,7 +230,7 @@ def test_numbers(name: str, least: int, most: int, may_be_a_fraction: bool) -> N
     [
         (DevNode, {}, r"the class DevNode itself: make one, DevNode\(\.\.\.\)"),
         ("dev:", {}, r"not str; provider_from_url\(\) makes one of a URL"),
-        (lambda request: "", {"network": "mainnet"}, "network must be one of bitcoin, .* not 'mainnet'"),
+        (lambda request: "", {"network": "mainnet"}, "^Paywall: network must be one of bitcoin, .* not 'mainnet'"),
         (lambda request: "", {"ledger": None}, "or the setting L402_LEDGER"),
     ],
 )

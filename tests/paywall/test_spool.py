@@ -96,13 +96,16 @@ def test_a_body_that_is_compared_takes_room_too() -> None:
 
 
 def test_a_paid_request_has_room_of_its_own() -> None:
-    """Strangers who fill the room for bodies do not keep out those who have paid."""
+    """Strangers who fill the room for bodies do not keep out those who have paid, whose own room has an end too."""
     shop = Shop({"spool_bodies": 1})
     credential = shop.buy(BOUND, ask("POST /thing", body=b"paid"))
     hog = Body(1000, shop.paywall._spool)
     refused = shop.decide(BOUND, ask("POST /thing", body=b"unpaid"))
     assert code(refused) == FULL
     assert field_of(refused, b"retry-after") == [b"5"]
+    hog_too = Body(1000, shop.paywall._redemption._spool)
+    assert code(shop.decide(BOUND, ask("POST /thing", credential, body=b"paid"))) == FULL
+    hog_too.close()
     assert deliver(shop.decide(BOUND, ask("POST /thing", credential, body=b"paid")))
     hog.close()
     assert code(shop.decide(BOUND, ask("POST /thing", body=b"unpaid"))) == (402, "payment-required")

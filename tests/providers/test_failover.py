@@ -260,18 +260,12 @@ class Elsewhere(First):
         (lambda: Failover(cast(Any, "dev:")), "not str"),
         (lambda: Failover(First(), failures=0), "failures"),
         (lambda: Failover(First(), pause=0), "pause"),
-        (lambda: Paywall([], MemoryLedger()), "at least one"),
-        (lambda: Paywall([First(), Second()], MemoryLedger(), network="regtest"), "network"),
-        (lambda: Paywall([First(), lambda request: ""], MemoryLedger()), "same network"),
-        (lambda: Paywall([First(), cast(Any, SECRET)], MemoryLedger()), "not str"),
-        (lambda: Paywall([First(), Silent()], MemoryLedger(), verify_settlement=True), "Silent"),
     ],
 )
 def test_what_can_not_work(make: Callable[[], object], fault: str) -> None:
     """It is refused at start-up, in words that name it."""
-    with pytest.raises(ConfigurationError, match=fault) as caught:
+    with pytest.raises(ConfigurationError, match=fault):
         make()
-    assert SECRET not in str(caught.value)
 
 
 def test_the_one_that_made_the_invoice_is_asked_about_it(run: Callable[[Flow[Any]], Any]) -> None:

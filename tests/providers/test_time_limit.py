@@ -186,13 +186,6 @@ def test_a_provider_that_was_given_more_time_has_it() -> None:
     assert [Failover(*providers)._timeout for providers in ([near], [DevNode()], [near, far])] == [20, 20, 60]
 
 
-@pytest.mark.parametrize("limit", [{"provider_timeout": 3}, {"provider_threads": 3}])
-def test_a_failover_has_its_limits_already(limit: dict[str, Any]) -> None:
-    """What would not be heeded is refused."""
-    with pytest.raises(ConfigurationError, match="give it to the Failover"):
-        Paywall(Failover(DevNode()), **limit)
-
-
 class Slow:
     """A provider whose invoices take as long as its test says."""
 

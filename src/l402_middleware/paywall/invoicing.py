@@ -109,4 +109,4 @@ def _as_provider(given: Provider | InvoiceFunction, network: str | None) -> Prov
 def memo_of(text: str) -> str:
     """`text` as an invoice can carry it: without control characters, cut to 639 bytes at a character's boundary."""
     printable = "".join(character if character.isprintable() else " " for character in text)
-    return printable.encode("utf-8", "replace")[:MAX_MEMO_BYTES].decode("utf-8", "ignore")
+    return printable.encode()[:MAX_MEMO_BYTES].decode(errors="ignore")
