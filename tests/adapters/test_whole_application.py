@@ -206,9 +206,13 @@ async def test_mounts_are_told_apart(paywall: Paywall) -> None:
     """Case 62: what was bought below one mount is another endpoint below another, or none."""
     names = {
         endpoint_name("GET", mount, path)
-        for mount, path in [("", "/a/b"), ("/a", "/b"), ("/a/b", ""), ("", "/a|/b"), ("/a|", "/b"), ("/a", "|/b")]
+        for mount, path in [
+            *[("", "/a/b"), ("/a", "/b"), ("/a/b", ""), ("", "/a|/b"), ("/a|", "/b"), ("/a", "|/b")],
+            # Octets that are no UTF-8, as a server decodes them.
+            *[("/\udcfe", "/b"), ("/\udcff", "/b"), ("/%FF", "/b")],
+        ]
     }
-    assert len(names) == 6
+    assert len(names) == 9
     assert endpoint_name("HEAD", "", "/a") == endpoint_name("GET", "", "/a")
 
 

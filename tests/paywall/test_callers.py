@@ -95,20 +95,21 @@ def test_a_credential_is_for_the_certificate_that_was_quoted_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("offer", "request_"),
+    ("offer", "request_", "missing"),
     [
-        (Offer(10, bind_caller="ip"), ask(peer=None)),
-        (Offer(10, bind_caller="ip"), ask(peer="testclient")),
-        (Offer(10, bind_caller="ip"), ask(peer="fe80::1%eth0")),
-        (Offer(10, bind_caller="tls"), ask()),
+        (Offer(10, bind_caller="ip"), ask(peer=None), "the IP address"),
+        (Offer(10, bind_caller="ip"), ask(peer="testclient"), "the IP address"),
+        (Offer(10, bind_caller="ip"), ask(peer="fe80::1%eth0"), "the IP address"),
+        (Offer(10, bind_caller="tls"), ask(), "a TLS client certificate"),
     ],
     ids=["no address", "a name", "a zone", "no certificate"],
 )
-def test_who_can_not_be_told_is_sold_nothing(offer: Offer, request_: RequestView) -> None:
-    """No invoice is made for what its buyer could never use."""
+def test_who_can_not_be_told_is_sold_nothing(offer: Offer, request_: RequestView, missing: str) -> None:
+    """No invoice is made for what its buyer could never use, and the answer says what is missing."""
     shop = Shop()
     decision = shop.decide(offer, request_)
     assert code(decision) == (403, "unknown-caller")
+    assert missing in members(decision)["title"]
     assert "invoice" not in members(decision)
 
 

@@ -569,7 +569,10 @@ def test_busy(shop: Shop) -> None:
     assert isinstance(shop.decide(OFFER, ask("GET /thing", credential)), Delivery)
 
 
-@pytest.mark.parametrize(("status", "charged"), [(200, True), (204, True), (304, True), (404, False), (500, False)])
+@pytest.mark.parametrize(
+    ("status", "charged"),
+    [(200, True), (204, True), (304, True), (399, True), (400, False), (404, False), (500, False)],
+)
 def test_what_is_charged(shop: Shop, status: int, charged: bool) -> None:
     """Cases 49, 50: below 400 counts; anything else gives the use back."""
     credential = shop.buy(OFFER)

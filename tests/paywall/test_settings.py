@@ -1,6 +1,7 @@
 """What may be set: the settings of a paywall, and the conditions of an offer."""
 
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ import pytest
 from l402_middleware import ConfigurationError, Offer, Paywall, msats, paywall_from_settings, sats
 from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
 from l402_middleware.paywall.delivery import Delivery
+from l402_middleware.paywall.offer import Bind, is_priced_elsewhere, mark, offer_of
 from l402_middleware.paywall.paywall import MAX_INVOICE_EXPIRY, MAX_SETTING, MAX_SPOOL_BYTES
 from l402_middleware.paywall.response import Response
-from l402_middleware.paywall.settings import rates_from, rules_from
+from l402_middleware.paywall.settings import rates_from, rules_from, unknown_settings
 from l402_middleware.providers.devnode import DevNode
 from l402_middleware.providers.failover import Failover
 from l402_middleware.providers.lnbits import LNbits
@@ -247,17 +249,27 @@ def test_what_is_easily_mistaken_for_a_provider(provider: Any, options: dict[str
         ("L402_LEDGERS", ["there is no setting L402_LEDGERS, so it does nothing; is L402_LEDGER meant?"]),
         ("L402_OF_ANOTHER_PROGRAM", []),
         ("L402_LEASE", []),
-        ("L402_KEY", []),
+        ("L402_TIMEOUT", []),
     ],
 )
 def test_a_misspelt_setting(name: str, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """What looks like a setting and is none is one line in the log at start-up, and is no error."""
-    url = "lnbits+https://lnbits.example?invoice_key_env=L402_KEY"
-    settings = {"L402_PROVIDER": url, "L402_LEDGER": "memory:", name: "0123456789"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("L402_KEY", "0123456789abcdef")
-        paywall_from_settings(settings)
+    paywall_from_settings({"L402_PROVIDER": "dev:", "L402_LEDGER": "memory:", name: "0123456789"})
     assert [record.getMessage() for record in caplog.records] == lines
+
+
+@pytest.mark.parametrize(
+    ("provider", "unknown"),
+    [
+        ("lnbits+https://lnbits.example?invoice_key_env=L402_SECRETS", []),
+        ("dev: lnd+https://lnd.example?macaroon_env=L402_SECRETS&tls_cert=/what?/tls.cert", []),
+        ("lnbits+https://lnbits.example?invoice_key_file=L402_SECRETS", [("L402_SECRETS", "L402_SECRET_KEYS")]),
+        (DevNode(), [("L402_SECRETS", "L402_SECRET_KEYS")]),
+    ],
+)
+def test_a_setting_that_a_provider_reads(provider: Any, unknown: list[tuple[str, str]]) -> None:
+    """What a provider's URL names is known, and nothing else that begins alike."""
+    assert list(unknown_settings({"L402_PROVIDER": provider, "L402_SECRETS": "0123456789"})) == unknown
 
 
 @pytest.mark.parametrize("price", [0, -1, 1.0, True, "21", None, 21_000_000 * 10**8 + 1])
@@ -268,27 +280,63 @@ def test_prices_that_are_none(price: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "conditions",
+    ("conditions", "named"),
     [
-        {"uses": 0},
-        {"uses": -1},
-        {"uses": 1.0},
-        {"uses": True},
-        {"uses": 10**20},
-        {"valid_for": 0},
-        {"valid_for": 3600.0},
-        {"valid_for": True},
-        {"valid_for": 10**20},
-        {"bind": "path"},
-        {"max_body": -1},
-        {"max_body": 1e6},
-        {"price": lambda request: 1, "bind": "endpoint"},
+        ({"uses": 0}, "uses must be"),
+        ({"uses": -1}, "not -1"),
+        ({"uses": 1.0}, "uses must be"),
+        ({"uses": True}, "uses must be"),
+        ({"uses": 10**9 + 1}, "from 1 to 1000000000"),
+        ({"valid_for": 0}, "valid_for must be"),
+        ({"valid_for": 3600.0}, "valid_for must be"),
+        ({"valid_for": True}, "valid_for must be"),
+        ({"valid_for": 100 * 365 * 24 * 3600 + 1}, "from 1 to 3153600000"),
+        ({"bind": "path"}, "bind must be"),
+        ({"max_body": -1}, "max_body must be"),
+        ({"max_body": 1e6}, "max_body must be"),
+        ({"price": lambda request: 1, "bind": "endpoint"}, "a computed price can not have bind"),
     ],
 )
-def test_offers_that_can_not_be_kept(conditions: dict[str, Any]) -> None:
+def test_offers_that_can_not_be_kept(conditions: dict[str, Any], named: str) -> None:
     """Case 57: conditions that no credential could carry, or that would open a dear request with a cheap one."""
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=named):
         Offer(**{"price": 10, **conditions})
+
+
+@pytest.mark.parametrize(("bind", "binds"), [(None, False), ("endpoint", False), ("request", True)])
+def test_what_an_offer_is_bound_to(bind: Bind | None, binds: bool) -> None:
+    """A fixed price is bound to its endpoint, and to the request where that is said; a computed one always is."""
+    assert Offer(10, bind=bind).binds_request is binds
+    assert Offer(lambda request: 10, bind=None if bind == "endpoint" else bind).binds_request is True
+
+
+@pytest.mark.parametrize("is_method", [False, True])
+def test_what_a_priced_endpoint_was_made_from(is_method: bool) -> None:
+    """It is known as such, a bound method too, and not as priced; what can not be marked is passed over."""
+
+    def plain(_: object = None) -> None: ...
+    def paid() -> None: ...
+
+    made_from: Any = MethodType(plain, object()) if is_method else plain
+    assert not is_priced_elsewhere(made_from)
+    offer = Offer(10)
+    mark(paid, offer, made_from)
+    mark(lambda: None, offer, object())
+    assert (offer_of(paid), offer_of(made_from)) == (offer, None)
+    assert [is_priced_elsewhere(each) for each in (paid, made_from, lambda: None)] == [False, True, False]
+    mark(plain, offer)
+    assert not is_priced_elsewhere(made_from)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"price": 11}, {"uses": 2}, {"valid_for": 60}, {"bind": "request"}, {"bind_caller": "ip"}, {"memo": "ten"}],
+    ids=lambda other: next(iter(other)),
+)
+def test_offers_with_the_same_terms(other: dict[str, Any]) -> None:
+    """Two offers say the same only where they do so in every respect."""
+    assert Offer(10).has_terms_of(Offer(10))
+    assert not Offer(10).has_terms_of(Offer(**{"price": 10, **other}))
 
 
 def test_the_largest_offer_can_be_bought() -> None:
@@ -299,8 +347,8 @@ def test_the_largest_offer_can_be_bought() -> None:
 
 
 def test_the_smallest_offer_can_be_bought() -> None:
-    """Case 57: a millisatoshi is a price."""
-    offer = Offer(msats(1), valid_for=1)
+    """Case 57: a millisatoshi is a price, and requests without a body can be all that is sold."""
+    offer = Offer(msats(1), valid_for=1, bind="request", max_body=0)
     shop = Shop()
     credential = shop.buy(offer)
     assert isinstance(shop.decide(offer, ask("GET /thing", credential)), Delivery)
