@@ -216,6 +216,7 @@ def test_a_client_behind_a_proxy_can_not_choose(lines: list[str], header: str) -
         (["::/0"], "Forwarded", "trusts everybody"),
         (["*"], "Forwarded", "no address"),
         (["10.0.0.1"], "X-Real-IP", "X-Real-IP"),
+        (["10.0.0.1"], "Forwarded€", "Forwarded€"),
     ],
 )
 def test_settings_that_can_not_work(trusted: Any, header: str | None, named: str) -> None:

@@ -28,9 +28,6 @@ from pymacaroons.serializers import BinarySerializer
 # A header full of macaroons full of caveats must cost less than 5 ms, every one of them an HMAC.
 MAX_CAVEATS = 16
 
-# Its length in at most two bytes of seven bits.
-_MAX_FIELD = 0x3FFF
-
 _LOCATION, _IDENTIFIER, _SIGNATURE = 1, 2, 6
 _KEY_GENERATOR = b"macaroons-key-generator"
 
@@ -97,8 +94,6 @@ def narrow(raw: bytes, caveats: Iterable[str]) -> bytes:
     signature = read(raw).signature
     body = raw[:-35]
     for caveat in map(str.encode, caveats):
-        if len(caveat) > _MAX_FIELD:
-            raise ValueError("a caveat that is too long")
         length = bytes((len(caveat),)) if len(caveat) < 0x80 else bytes((len(caveat) & 0x7F | 0x80, len(caveat) >> 7))
         body += bytes((_IDENTIFIER,)) + length + caveat + b"\0"
         signature = hmac.digest(signature, caveat, "sha256")

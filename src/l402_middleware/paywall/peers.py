@@ -63,7 +63,6 @@ class Peers:
                 "trusted_proxies and forwarded_header go together: which proxies, and which header they set, "
                 '"X-Forwarded-For" or "Forwarded". The other one reaches the application as the client wrote it'
             )
-        self._header = (header or "").lower().encode("latin-1", "replace")
         if header and header.lower() not in FORWARDING_HEADERS:
             raise ConfigurationError(f'forwarded_header must be "X-Forwarded-For" or "Forwarded", not {header!r}')
         if certificate_header is not None and not (entries and _FIELD_NAME.fullmatch(certificate_header)):
@@ -72,6 +71,7 @@ class Peers:
                 f"else can write it too; it is {certificate_header!r}"
             )
         self.certificate_header = certificate_header
+        self._header = header.lower().encode() if header else None
         self._trusts_unix = UNIX in entries
         self._networks = [_network(entry) for entry in entries if entry != UNIX]
 
@@ -82,15 +82,12 @@ class Peers:
         the former. None where there is no address, and where a trusted proxy does not say whose request it hands over:
         it calls it `unknown`, hides it, or names what is no address.
         """
-        if not self._header:
-            return _plain(peer)
         if not self.trusts(peer):
             return _plain(peer)
         lines = [value for name, value in headers if name.lower() == self._header]
         if not lines:
             return _plain(peer)
         value = b",".join(lines)
-        address = None
         for node in _x_forwarded_for(value) if self._header == b"x-forwarded-for" else _forwarded(value):
             address = _address(node)
             if not self._is_trusted(address):
@@ -99,7 +96,7 @@ class Peers:
 
     def trusts(self, peer: str | None) -> bool:
         """Whether the other end of a connection, at the address `peer`, is a trusted proxy."""
-        if not self._header:
+        if self._header is None:
             return False
         return self._is_trusted(_parsed(peer)) if peer else self._trusts_unix
 
@@ -144,7 +141,7 @@ def _address(node: bytes) -> Address | None:
 
 
 def _x_forwarded_for(value: bytes) -> list[bytes]:
-    """The nodes, the nearest first."""
+    """The nodes, the nearest first; at least one."""
     return value.rsplit(b",", MAX_HOPS)[::-1][:MAX_HOPS]
 
 
