@@ -52,11 +52,18 @@ class KeptBody:
 
     async def close(self) -> None:
         """Give up the memory or the file, and the room; also where the request was cancelled."""
-        with anyio.CancelScope(shield=True):
-            await self._step(self._body.close)
+        if self._is_in_memory:
+            self._body.close()
+        else:
+            with anyio.CancelScope(shield=True):
+                await self._step(self._body.close)
+
+    @property
+    def _is_in_memory(self) -> bool:
+        return self._body.size <= SPOOL_BYTES
 
     async def _step(self, function: Callable[..., T], *args: Any) -> T:
-        """Call what touches the file; it is one as soon as the body is longer than what is kept in memory."""
-        if self._body.size <= SPOOL_BYTES:
+        """Call what touches the body, which is a file as soon as it is longer than what is kept in memory."""
+        if self._is_in_memory:
             return function(*args)
         return await anyio.to_thread.run_sync(function, *args, limiter=THREADS.limiter())

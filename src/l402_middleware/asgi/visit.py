@@ -150,20 +150,22 @@ class Visit:
 
     async def send(self, message: Message) -> None:
         """`send` for the application: nothing of an unpaid answer, and the last piece only once it is settled."""
-        kind = message["type"]
-        # A 405 is the router's: the endpoint was not called, and there is nothing to sell, unless everything is sold.
-        is_answer = kind == "http.response.start" and (message["status"] != 405 or self.default is not None)
-        if is_answer and self._decision is None and (sale := self._sale()):
-            await self._admit_early(*sale)
+        if self._decision is None and message["type"] == "http.response.start":
+            # A 405 is the router's: the endpoint was not called, and there is nothing to sell, unless everything is.
+            sale = self._sale() if message["status"] != 405 or self.default is not None else None
+            if sale is not None:
+                await self._admit_early(*sale)
         delivery = self._decision
-        if self._answered:
+        if delivery is None:
+            await self._send(message)
+        elif self._answered:
             pass
         elif not isinstance(delivery, Delivery):
             await self._send(message)
         elif delivery.is_watched:
             await self._deliver(delivery, message)
         else:
-            if kind == "http.response.start":
+            if message["type"] == "http.response.start":
                 message = {**message, "headers": delivery.start(message["status"], list(message.get("headers", ())))}
             await self._send(message)
 
@@ -213,8 +215,9 @@ class Visit:
         return from_pem(next(iter(chain), ""))
 
     def _sale(self) -> Sale | None:
+        sale = self._find_sale(self.scope) or self.default
         # A paywall further inside may have taken this request over: then it answers for it.
-        return self._find_sale(self.scope) or self.default if self.scope.get("l402") is self else None
+        return sale if sale is not None and self.scope.get("l402") is self else None
 
     async def _admit_early(self, offer: Offer, endpoint: str) -> None:
         refusal = await self.admit(offer, endpoint)

@@ -27,7 +27,7 @@ UnknownCaveats: TypeAlias = Literal["skip", "reject"]
 # answer for the conditions of a service "a_b".
 _SERVICE_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9-]{0,31}", re.ASCII)
 
-_UNIX_SECONDS = re.compile("0|[1-9][0-9]{0,14}", re.ASCII)
+_UNIX_SECONDS = re.compile(rb"0|[1-9][0-9]{0,14}")
 
 
 @dataclass(slots=True)
@@ -58,13 +58,12 @@ class Caveats:
         if unknown not in ("skip", "reject"):
             raise ConfigurationError(f"unknown_caveats must be 'skip' or 'reject', not {unknown!r}")
         self.service = service
-        self._tier = f"{service}:0"
-        self._namespace = f"{service}_"
-        self._valid_until = f"{service}_valid_until"
-        self._sold_until = f"{self._valid_until}=".encode()
-        self._offer = f"{service}_offer"
-        self._capabilities = f"{service}_capabilities"
-        self._callers = {f"{service}_ip": from_networks, f"{service}_tls": with_certificate}
+        self._tier = f"{service}:0".encode()
+        self._namespace = f"{service}_".encode()
+        self._valid_until = self._namespace + b"valid_until"
+        self._offer = self._namespace + b"offer"
+        self._lists = (b"services", self._namespace + b"capabilities")
+        self._callers = {self._namespace + b"ip": from_networks, self._namespace + b"tls": with_certificate}
         self._rejects_unknown = unknown == "reject"
 
     def write(self, terms: Terms) -> list[str]:
@@ -72,16 +71,16 @@ class Caveats:
 
         Raises `ConfigurationError` where `valid_until` is a time that `read` refuses: nobody is to pay for that.
         """
-        if not _UNIX_SECONDS.fullmatch(str(terms.valid_until)):
+        if not _UNIX_SECONDS.fullmatch(str(terms.valid_until).encode()):
             raise ConfigurationError(
                 f"a credential can not be valid until {terms.valid_until}: it must be whole unix seconds below 10**15; "
                 "lower valid_for, or look at the expiry of the provider's invoices"
             )
         uses = "*" if terms.uses is None else terms.uses
         return [
-            f"services={self._tier}",
-            f"{self._valid_until}={terms.valid_until}",
-            f"{self._offer}={terms.endpoint}.{terms.amount.msat}.{uses}.{terms.request or '-'}",
+            f"services={self.service}:0",
+            f"{self.service}_valid_until={terms.valid_until}",
+            f"{self.service}_offer={terms.endpoint}.{terms.amount.msat}.{uses}.{terms.request or '-'}",
             *terms.callers.write(self.service),
         ]
 
@@ -92,21 +91,21 @@ class Caveats:
         `invalid-credential` where a condition is missing, repeated and not narrower, ill-formed, or in our
         namespace and not known. Whether the terms fit the request, its caller and the clock is the caller's to check.
         """
-        narrowing: dict[str, str] = {}
+        narrowing: dict[bytes, bytes] = {}
         callers = ANYBODY
         for caveat in caveats:
-            condition, equals, value = caveat.decode("utf-8", "surrogateescape").partition("=")
+            condition, equals, value = caveat.partition(b"=")
             earlier = narrowing.get(condition)
             if not equals:
                 allowed = not self._rejects_unknown and not condition.startswith(self._namespace)
-            elif condition in ("services", self._capabilities):
+            elif condition in self._lists:
                 allowed = _is_sublist(value, earlier)
             elif condition == self._valid_until:
                 allowed = bool(_UNIX_SECONDS.fullmatch(value)) and (earlier is None or int(value) <= int(earlier))
             elif condition == self._offer:
                 allowed = earlier is None or value == earlier
-            elif condition == "preimage":
-                allowed = value.lower() == preimage.hex()
+            elif condition == b"preimage":
+                allowed = value.lower() == preimage.hex().encode()
             elif condition in self._callers:
                 more = _understood(self._callers[condition], value)
                 callers &= more or ANYBODY
@@ -116,13 +115,13 @@ class Caveats:
             if not allowed:
                 raise BadCredential("invalid-credential")
             narrowing[condition] = value
-        if self._tier not in narrowing.get("services", "").split(","):
+        if self._tier not in narrowing.get(b"services", b"").split(b","):
             raise BadCredential("wrong-service")
         return self._terms(narrowing, callers)
 
-    def _terms(self, narrowing: dict[str, str], callers: Callers) -> Terms:
+    def _terms(self, narrowing: dict[bytes, bytes], callers: Callers) -> Terms:
         try:
-            endpoint, msat, uses, request = narrowing[self._offer].split(".")
+            endpoint, msat, uses, request = narrowing[self._offer].decode().split(".")
             return Terms(
                 endpoint,
                 Msat(int(msat)),
@@ -141,18 +140,19 @@ class Caveats:
         `ValueError` where none is there.
         """
         for caveat in caveats:
-            if caveat.startswith(self._sold_until):
-                return int(caveat[len(self._sold_until) :])
+            condition, _, value = caveat.partition(b"=")
+            if condition == self._valid_until:
+                return int(value)
         raise ValueError("no caveat says how long these are valid")
 
 
-def _understood(read: Callable[[str], Callers], value: str) -> Callers | None:
+def _understood(read: Callable[[str], Callers], value: bytes) -> Callers | None:
     try:
-        return read(value)
+        return read(value.decode())
     except ValueError:
         return None
 
 
-def _is_sublist(value: str, earlier: str | None) -> bool:
-    items = value.split(",")
-    return "" not in items and (earlier is None or set(items) <= set(earlier.split(",")))
+def _is_sublist(value: bytes, earlier: bytes | None) -> bool:
+    items = value.split(b",")
+    return b"" not in items and (earlier is None or set(items) <= set(earlier.split(b",")))

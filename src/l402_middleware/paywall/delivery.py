@@ -62,9 +62,9 @@ class Delivery:
         payment: Payment,
         charge_if: ChargeIf,
         holds: Holds,
-        hold: Hold | None,
-        replay: Replay | None,
-        selection: str,
+        hold: Hold | None = None,
+        replay: Replay | None = None,
+        selection: str = "",
     ) -> None:
         self.payment = payment
         self._charge_if = charge_if

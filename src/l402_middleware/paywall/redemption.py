@@ -56,7 +56,7 @@ class Redemption:
         self._clock = clock
         self._holds = Holds(ledger, lease, clock)
         self._denylist = Denylist(ledger)
-        self._known_passes: OrderedDict[bytes, None] = OrderedDict()
+        self._known_passes: OrderedDict[bytes, Payment] = OrderedDict()
 
     def redeem(self, request: RequestView, offer: Offer, verified: Verified) -> Flow[Delivery | Response]:
         """The handler's `Delivery`, or the answer in its place: a kept one, or a 409 that asks to come again.
@@ -72,8 +72,17 @@ class Redemption:
             raise BadCredential("wrong-caller")
         if terms.request is not None and terms.request != (yield from whole_digest(request, offer, self._spool)):
             raise BadCredential("wrong-request")
-        if terms.uses is None and (yield from self._is_known_pass(verified)):
-            return (yield from self._admit_pass(request, offer, verified))
+        if terms.uses is None:
+            now = self._clock()
+            if self._denylist.is_due(now):
+                yield from self._denylist.refresh(now)
+            if self._denylist.has(verified.token_id, now):
+                raise BadCredential("revoked")
+            if payment := self._known_passes.get(verified.payment_hash):
+                return (yield from self._admit_pass(request, offer, payment))
+        return (yield from self._use(request, offer, verified))
+
+    def _use(self, request: RequestView, offer: Offer, verified: Verified) -> Flow[Delivery | Response]:
         claim = self._claim(request, verified)
         outcome, hold = yield from self._holds.take(claim)
         match outcome:
@@ -96,31 +105,25 @@ class Redemption:
             if not received:
                 yield from self._holds.release(hold)
                 return _come_again("payment-pending", "The payment has not arrived yet; repeat this request shortly.")
+        payment = Payment(verified.payment_hash.hex(), verified.terms.amount, held.uses_left)
         if verified.terms.uses is None:
             # From now on the uses of this pass cost no step in this process, but for a look at the denylist.
-            self._known_passes[verified.payment_hash] = None
+            self._known_passes[verified.payment_hash] = payment
             if len(self._known_passes) > KNOWN_PASSES:
                 self._known_passes.popitem(last=False)
-            return (yield from self._admit_pass(request, offer, verified))
-        delivery = self._delivery(request, offer, verified, hold, held.uses_left)
+            return (yield from self._admit_pass(request, offer, payment))
+        # Of a bundle, a client that lost its answer simply asks again.
+        replay = self._replay if verified.terms.uses == 1 else None
+        selection = request.selection if replay else ""
+        delivery = Delivery(payment, offer.charge_if, self._holds, hold, replay, selection)
         if request.body is not None:
             delivery.read_before(request.body.digest)
         return delivery
 
-    def _admit_pass(self, request: RequestView, offer: Offer, verified: Verified) -> Flow[Delivery]:
+    def _admit_pass(self, request: RequestView, offer: Offer, payment: Payment) -> Flow[Delivery]:
         if self._tallies.add("delivered", request.endpoint_name, self._clock()):
             yield from self._tallies.flush()
-        return self._delivery(request, offer, verified, None, None)
-
-    def _delivery(
-        self, request: RequestView, offer: Offer, verified: Verified, hold: Hold | None, uses_left: int | None
-    ) -> Delivery:
-        terms = verified.terms
-        payment = Payment(verified.payment_hash.hex(), terms.amount, uses_left)
-        # Of a bundle or a pass, a client that lost its answer simply asks again.
-        replay = self._replay if terms.uses == 1 else None
-        selection = request.selection if replay else ""
-        return Delivery(payment, offer.charge_if, self._holds, hold, replay, selection)
+        return Delivery(payment, offer.charge_if, self._holds)
 
     def _claim(self, request: RequestView, verified: Verified) -> Claim:
         now = self._clock()
@@ -142,14 +145,6 @@ class Redemption:
             lease_until=now + self._lease,
             forget_at=verified.sold_until + MEMORY,
         )
-
-    def _is_known_pass(self, verified: Verified) -> Flow[bool]:
-        now = self._clock()
-        if self._denylist.is_due(now):
-            yield from self._denylist.refresh(now)
-        if self._denylist.has(verified.token_id, now):
-            raise BadCredential("revoked")
-        return verified.payment_hash in self._known_passes
 
     def _is_received(self, payment_hash: bytes) -> Flow[bool]:
         """Whether the backend has the payment: for some, a preimage can be known before its payment is final."""

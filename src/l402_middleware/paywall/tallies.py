@@ -35,17 +35,24 @@ class Tallies:
 
     def add(self, what: What, endpoint: str, now: float) -> bool:
         """Count one; whether it is time to `flush`."""
+        key = day_of(now), endpoint, what
         with self._lock:
-            if self._day != (day := day_of(now)):
-                self._day = day
-                self._endpoints.clear()
-            if len(self._endpoints) < MAX_ENDPOINTS:
-                self._endpoints.add(endpoint)
-            self._counts[day, endpoint if endpoint in self._endpoints else OTHER, what] += 1
+            if key not in self._counts:
+                key = self._bounded(*key)
+            self._counts[key] += 1
             is_time = not 0 <= now - self._flushed_at < FLUSH_EVERY
             if is_time:
                 self._flushed_at = now
         return is_time
+
+    def _bounded(self, day: int, endpoint: str, what: What) -> tuple[int, str, What]:
+        """What to count it as: of a day, the first endpoints have names."""
+        if self._day != day:
+            self._day = day
+            self._endpoints.clear()
+        if len(self._endpoints) < MAX_ENDPOINTS:
+            self._endpoints.add(endpoint)
+        return day, endpoint if endpoint in self._endpoints else OTHER, what
 
     def flush(self) -> Flow[None]:
         """Write what has been counted. A ledger that fails gets it with a later batch."""
