@@ -88,8 +88,8 @@ class Windows:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._window = array("q", bytes(8 * SLOTS))
-        self._current = array("L", bytes(array("L").itemsize * SLOTS))
-        self._before = array("L", bytes(array("L").itemsize * SLOTS))
+        self._current = array("q", bytes(8 * SLOTS))
+        self._before = array("q", bytes(8 * SLOTS))
 
     def take(self, slot: int, now: float) -> float:
         """Count one in `slot` if it may have one; the seconds until it may, otherwise 0."""
@@ -128,7 +128,7 @@ class Store:
         scheme = url.partition(":")[0]
         bounds = {"socket_timeout": STORE_SECONDS, "socket_connect_timeout": STORE_SECONDS}
         try:
-            storage = storage_from_string(url, wrap_exceptions=True, **(bounds if "redis" in scheme else {}))
+            storage = storage_from_string(url, **(bounds if "redis" in scheme else {}))
             self._limiter: Any = SlidingWindowCounterRateLimiter(storage)
         except (errors.ConfigurationError, ValueError, NotImplementedError, AssertionError) as error:
             # Their messages may repeat the URL, with its password.
@@ -157,7 +157,7 @@ class Store:
             self._ask_from = time.monotonic() + STORE_PAUSE
             log.warning(
                 "challenges are counted by each process for itself: limit_storage failed (%s), asked again in %g s",
-                type(error.__cause__ or error).__name__,
+                type(error).__name__,
                 STORE_PAUSE,
             )
             return 0
@@ -166,6 +166,6 @@ class Store:
         return seconds
 
     def is_well(self) -> bool:
-        """Count one now, and say whether it answered."""
+        """Count one now, unless it failed just before, and say whether it answered."""
         self.take(0)
-        return self._ask_from == float("-inf")
+        return time.monotonic() >= self._ask_from
