@@ -20,7 +20,7 @@ from l402_middleware.flow import Step, adrive, drive
 from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
 from l402_middleware.ledgers.ledger import Busy, Claim, Held
 from l402_middleware.paywall.delivery import Delivery
-from l402_middleware.paywall.holds import Holds
+from l402_middleware.paywall.holds import Hold, Holds
 from l402_middleware.paywall.response import Response
 
 from .shop import KEY, NOW, Shop, ask, code, deliver
@@ -97,6 +97,25 @@ def test_renewing_goes_on_after_a_failure(caplog: pytest.LogCaptureFixture) -> N
     assert "renewed, trying again: gone" in caplog.text
     drive(holds.release(hold))
     assert drive(holds.take(claim(b"b")))[0] == Held(0)
+
+
+def test_a_lease_is_renewed_after_a_third_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Early enough to fail once or twice, and the ledger is not asked more often than that."""
+    renewed: list[tuple[bytes, bytes, float]] = []
+
+    class Noting(MemoryLedger):
+        def renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Step[bool]:
+            renewed.append((payment_hash, hold_id, lease_until))
+            return super().renew(payment_hash, hold_id, lease_until)
+
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    holds = Holds(Noting(), 60, lambda: 5000.0)
+    hold = Hold(bytes(32), bytes(16), now[0])
+    holds._running.add(hold)
+    for now[0], times in ((1019, 0), (1020, 1), (1030, 1), (1039, 1), (1040, 2)):
+        assert holds._renew_those_due()
+        assert renewed == [(hold.payment_hash, hold.hold_id, 5060.0)] * times
 
 
 class Failing(Step[Any]):
