@@ -210,8 +210,7 @@ class Paywall:
 
     def _admit(self, request: RequestView, offer: Offer) -> Flow[Decision]:
         credentials = self._credentials or (yield from self._ready())
-        values = request.raw_header("authorization")
-        verified, fault = credentials.read(values, self._clock()) if values else ([], None)
+        verified, fault = credentials.read(request.raw_header("authorization"), self._clock())
         come_again: Response | None = None
         for each in verified:
             try:
