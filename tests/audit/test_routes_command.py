@@ -10,6 +10,8 @@ import pytest
 
 from tests.docs.markdown import DOCS, fenced
 
+pytestmark = pytest.mark.slow
+
 COMMAND = Path(sysconfig.get_path("scripts")) / "l402"
 
 SHOP = """

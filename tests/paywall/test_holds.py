@@ -50,6 +50,7 @@ def until(condition: Callable[[], bool], seconds: float = 5) -> bool:
     return condition()
 
 
+@pytest.mark.slow
 def test_a_handler_may_take_longer_than_a_lease() -> None:
     """The lease of a running handler is renewed by a thread that needs neither its event loop nor its own thread."""
     ledger = MemoryLedger()
@@ -65,6 +66,7 @@ def test_a_handler_may_take_longer_than_a_lease() -> None:
     assert until(lambda: not renewers() - others)
 
 
+@pytest.mark.slow
 def test_a_dropped_delivery_frees_its_use() -> None:
     """A server that neither finishes nor closes an answer costs the customer a lease, not the payment."""
     holds = Holds(MemoryLedger(), LEASE, time.time)

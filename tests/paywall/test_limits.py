@@ -228,6 +228,7 @@ def test_many_threads() -> None:
     assert (len(taken), sum(taken)) == (1000, 100)
 
 
+@pytest.mark.slow
 def test_a_million_addresses(shop: Shop) -> None:
     """Case 115: their number costs no memory, and all of them together get no more than the slots have."""
     limit = shop.paywall._limit
@@ -477,6 +478,7 @@ def test_a_store_that_goes_away(redis_server: RedisServer, caplog: pytest.LogCap
     assert code(shared(redis_server.url, "away-2").decide(OFFER, ask())) == UNPAID
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_store_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
     """Case 115: a store that takes connections and never answers is waited for once, and by no paid request."""

@@ -24,6 +24,8 @@ from .emulators import LNDEmulator, Node, running
 from .hanging import HangingNode, hanging
 from .test_transport import MACAROON, wait_for
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 Run = Callable[[Any, Flow[Any]], Any]
 
