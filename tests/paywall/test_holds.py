@@ -157,8 +157,10 @@ def test_one_thread_renews_them_all() -> None:
     assert set(holds._running) == {one, other}
 
 
-def test_the_thread_ends_with_the_last_hold() -> None:
-    """Nothing runs in a process that serves nobody; the next request that pays starts it anew."""
+@pytest.mark.parametrize("pid", [1, 4711])
+def test_the_thread_ends_with_the_last_hold(pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing runs in a process that serves nobody; the next request that pays starts it anew, in a container too."""
+    monkeypatch.setattr(os, "getpid", lambda: pid)
     holds = Holds(MemoryLedger(), LEASE, time.time)
     before = renewers()
     for _ in range(2):
