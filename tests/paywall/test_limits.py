@@ -419,6 +419,7 @@ async def test_questions_have_threads_of_their_own(store: Store) -> None:
 
     store.take = take  # type: ignore[method-assign]
     limit._store = store
+    limit.use_keys(KeyRing([KEY]))
     assert await adrive(limit.count("10.0.0.1")) == 0
     assert taken == [1]
 

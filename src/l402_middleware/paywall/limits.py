@@ -41,6 +41,8 @@ class ChallengeLimit:
     for that, and nobody is refused. Raises `ConfigurationError` for what can not work.
     """
 
+    _key: bytes
+
     def __init__(self, rate: str, storage: str | None, service: str, clock: Callable[[], float]) -> None:
         found = re.fullmatch(r"([1-9]\d{0,8}) ?(?:/|per) ?(second|minute|hour|day)", str(rate).strip())
         if not found:
@@ -49,7 +51,6 @@ class ChallengeLimit:
             )
         amount, unit = int(found[1]), found[2]
         self._clock = clock
-        self._key = b""
         self._windows = Windows(amount, _SECONDS[unit])
         self._store = None if storage is None else Store(storage, f"{amount}/{unit}", service)
 

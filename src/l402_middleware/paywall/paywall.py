@@ -280,11 +280,12 @@ class Paywall:
         return self._credentials
 
     def _use(self, keys: KeyRing) -> None:
-        self._credentials = Presented(Issuer(self._service, keys, self._unknown_caveats))
         if self._limit:
             self._limit.use_keys(keys)
         if self.wallet is not None:
             self.wallet.use_keys(keys)
+        # Last: where another thread sees these, all the others have their keys.
+        self._credentials = Presented(Issuer(self._service, keys, self._unknown_caveats))
 
     def check(self) -> Flow[None]:
         """Open the ledger, and have keys: for an application that must not start without, `drive(paywall.check())`.
