@@ -624,6 +624,16 @@ async def test_a_bound_body_is_given_again(paywall: Paywall, size: int) -> None:
     assert [more for _, more in messages] == [True] * (len(messages) - 1) + [False]
 
 
+@pytest.mark.parametrize("length", ["\xb2", "-1", "1e3", "0" * 5000 + "4", "9" * 5000])
+def test_lengths_that_are_none(paywall: Paywall, length: str) -> None:
+    """A Content-Length that is no number is none: it makes no exception, and opens nothing."""
+    client = site(paywall)
+    request: dict[str, Any] = {"content": b"body", "headers": {"Content-Length": length.encode("latin-1")}}
+    assert client.post("/bound", **request).status_code == 402
+    request["headers"] |= buy(client, "POST", "/bound", **request)
+    assert client.post("/bound", **request).content == b"body"
+
+
 @pytest.mark.anyio
 async def test_a_client_that_leaves_while_its_bound_body_is_read(paywall: Paywall) -> None:
     """Case 77: half a body is never quoted, and nothing is logged about who left."""

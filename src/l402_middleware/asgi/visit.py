@@ -12,7 +12,7 @@ from ..paywall.callers import from_pem
 from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer, Sale
 from ..paywall.paywall import Decision, Paywall
-from ..paywall.request import Body, RequestView
+from ..paywall.request import Body, RequestView, announced_length
 from ..paywall.response import Response, body_length, undelivered
 from ..paywall.spool import too_slow
 from .body import KeptBody
@@ -298,8 +298,8 @@ class Visit:
                 "put L402Middleware last in the list of middleware (FastAPI: add it first)"
             )
         for name, value in self.scope["headers"]:
-            if name.lower() == b"content-length" and value.isdigit():
-                body.expect(int(value))
+            if name.lower() == b"content-length":
+                body.expect(announced_length(value.decode("latin-1")) or 0)
         more = True
         while more:
             with anyio.move_on_after(body.seconds_left()) as in_time:

@@ -107,6 +107,14 @@ class Body:
             self._place.free()
 
 
+def announced_length(value: str) -> int | None:
+    """The length that a Content-Length says; None where that is no number, as some servers pass it on.
+
+    18 digits are an exabyte; 5,000 of them int() would refuse.
+    """
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None
+
+
 class ReadBody(Protocol):
     """Gives the step that reads the whole body into `body`, which is empty, and keeps it for the handler."""
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..core.errors import Refusal
-from ..paywall.request import CHUNK_BYTES, Body
+from ..paywall.request import CHUNK_BYTES, Body, announced_length
 from ..paywall.spool import too_slow
 
 if TYPE_CHECKING:
@@ -83,6 +83,4 @@ def _cut_off_in_time(environ: "WSGIEnvironment", body: Body) -> Iterator[None]:
 
 def content_length(environ: "WSGIEnvironment") -> int | None:
     """The length that a request says its body has; None where it does not."""
-    # A server may pass on what is no number, or one that int() refuses; 18 digits are an exabyte.
-    length = environ.get("CONTENT_LENGTH") or ""
-    return int(length) if length.isascii() and length.isdigit() and len(length) <= 18 else None
+    return announced_length(environ.get("CONTENT_LENGTH") or "")
