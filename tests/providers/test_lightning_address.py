@@ -329,6 +329,20 @@ def test_the_pay_request_is_asked_for_once_a_minute(service: WalletService) -> N
     assert service.requests("/callback")[-1].startswith("/callback?moved&")
 
 
+def test_the_pay_request_is_forgotten_by_another_thread(service: WalletService) -> None:
+    """Whoever has just found it fresh enough goes on with it."""
+
+    def clock() -> float:
+        provider._pay_request = None
+        return 1000.0
+
+    provider = at(service, clock=clock)
+    for _ in range(2):
+        assert drive(provider.create_invoice(REQUEST)).bolt11
+    assert len(service.requests("/.well-known/lnurlp/alice")) == 1
+    provider.close()
+
+
 @pytest.mark.parametrize("verify", [None, 7, "https://wallet.example/verify/7", "https://wallet.example/" + "00" * 32])
 def test_a_service_without_verify_is_refused_before_anybody_pays(service: WalletService, verify: object) -> None:
     """LUD-21 is optional, and its address may be anything: one without the payment hash in it is of no use."""

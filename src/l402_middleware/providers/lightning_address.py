@@ -99,8 +99,10 @@ class LightningAddress:
             raise
 
     def _known_pay_request(self) -> "Flow[LnurlPayResponse]":
-        if self._pay_request is not None and self.clock() < self._pay_request[0]:
-            return self._pay_request[1]
+        # Read once: another thread, whose callback fails, forgets it meanwhile.
+        known = self._pay_request
+        if known is not None and self.clock() < known[0]:
+            return known[1]
         found = yield from self._asked(self._url)
         try:
             if found.get("tag") != "payRequest":
