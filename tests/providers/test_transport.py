@@ -321,6 +321,27 @@ def test_the_given_certificate_is_accepted(good: Path, host: str) -> None:
         assert len(node.invoices) == 1
 
 
+def test_what_one_provider_trusts_no_other_does(good: Path, tmp_path: Path) -> None:
+    """Also on the same event loop, where a client that is shared would give the second one's macaroon away."""
+    other = certificate(tmp_path) / "tls.cert"
+    with running(LNDEmulator, Node(secret=MACAROON), good) as node:
+
+        async def main() -> None:
+            trusting, refusing = (
+                LND(node.url, macaroon=MACAROON, tls_cert=trusted, network="regtest")
+                for trusted in (good / "tls.cert", other)
+            )
+            await adrive(trusting.create_invoice(REQUEST))
+            with pytest.raises(ProviderError) as caught:
+                await adrive(refusing.create_invoice(REQUEST))
+            assert caught.value.kind == "tls"
+            await trusting.aclose()
+            await refusing.aclose()
+
+        anyio.run(main)
+        assert len(node.invoices) == 1
+
+
 def test_a_certificate_that_an_authority_signed_can_be_given_alone(good: Path, tmp_path: Path) -> None:
     """As of Core Lightning's `server.pem`: the certificate is trusted, and its signer's others are not."""
     mine, other = certificate(tmp_path / "mine", signer=good), certificate(tmp_path / "other", signer=good)
