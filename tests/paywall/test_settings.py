@@ -234,10 +234,20 @@ def test_numbers(name: str, least: int, most: int, may_be_a_fraction: bool) -> N
         ("dev:", {}, r"not str; provider_from_url\(\) makes one of a URL"),
         (lambda request: "", {"network": "mainnet"}, "^Paywall: network must be one of bitcoin, .* not 'mainnet'"),
         (lambda request: "", {"ledger": None}, "or the setting L402_LEDGER"),
+        (
+            lambda request: "",
+            {"ledger": SQLiteLedger},
+            "ledger must be a ledger, or a URL .*, not the class SQLiteLedger itself",
+        ),
+        (lambda request: "", {"ledger": Path("l402.db")}, "ledger must be .*, not PosixPath"),
+        (lambda request: "", {"rates": "coinbase"}, r"rates must be Rates\(\[...\]\), not 'coinbase'"),
+        (lambda request: "", {"clock": 1763870000}, "clock must be a function .*, not 1763870000"),
     ],
 )
-def test_what_is_easily_mistaken_for_a_provider(provider: Any, options: dict[str, Any], said: str) -> None:
-    """A class, a URL, and a function for a network that no invoice is for: the error says what to write instead."""
+def test_what_is_easily_mistaken(provider: Any, options: dict[str, Any], said: str) -> None:
+    """For a provider a class, a URL, and a function for a network that no invoice is for; and so on: the error says it
+    at start-up, and not to the first who asks or pays.
+    """
     with pytest.raises(ConfigurationError, match=said):
         Paywall(provider, **{"ledger": "memory:", **options})
 
@@ -279,6 +289,11 @@ def test_prices_that_are_none(price: Any) -> None:
         Offer(price)
 
 
+async def charges_for_all(status: int) -> bool:
+    """A coroutine is true, whatever it would come to."""
+    return status < 400
+
+
 @pytest.mark.parametrize(
     ("conditions", "named"),
     [
@@ -295,6 +310,10 @@ def test_prices_that_are_none(price: Any) -> None:
         ({"max_body": -1}, "max_body must be"),
         ({"max_body": 1e6}, "max_body must be"),
         ({"price": lambda request: 1, "bind": "endpoint"}, "a computed price can not have bind"),
+        ({"charge_if": 200}, "charge_if must be a plain function of the status, not 200"),
+        ({"charge_if": None}, "charge_if must be"),
+        ({"charge_if": charges_for_all}, "charge_if must be"),
+        ({"memo": b"a forecast"}, "memo must be a text, not b'a forecast'"),
     ],
 )
 def test_offers_that_can_not_be_kept(conditions: dict[str, Any], named: str) -> None:

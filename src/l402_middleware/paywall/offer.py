@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from ..core.errors import ConfigurationError
@@ -54,7 +55,8 @@ class Offer:
       always bound to the request.
     - `bind_caller`: "ip": only the address that was quoted to (of IPv6, its /64) can use the credential; "tls": only
       who has the TLS client certificate that came with that request. None: whoever has the credential.
-    - `charge_if`: which response statuses count as delivered; the payment is kept for the others.
+    - `charge_if`: a plain function of the response's status: whether it counts as delivered; the payment is kept for
+      the others.
     - `memo`: what the payer's wallet shows; the endpoint by default.
     - `max_body`: the largest body, in bytes, that is read where the sale is bound to the request.
     """
@@ -92,6 +94,11 @@ class Offer:
             )
         if type(max_body) is not int or max_body < 0:
             raise ConfigurationError(f"max_body must be a whole number of bytes, not {max_body!r}")
+        # What an async one returns is true of every status: each failure would be charged.
+        if not callable(charge_if) or iscoroutinefunction(charge_if):
+            raise ConfigurationError(f"charge_if must be a plain function of the status, not {charge_if!r}")
+        if memo is not None and not isinstance(memo, str):
+            raise ConfigurationError(f"memo must be a text, not {memo!r}")
         self.uses = uses
         self.valid_for = valid_for
         self.bind_caller = bind_caller

@@ -122,13 +122,11 @@ class Paywall:
             max_threads=provider_threads,
         )
         self.wallet = next((each for each in self._invoicing.providers if isinstance(each, DevNode)), None)
-        if ledger is None:
-            if self.wallet is None:
-                raise ConfigurationError(
-                    'Paywall needs a ledger, which counts the uses of each payment: ledger="sqlite:///l402.db" '
-                    "(or the setting L402_LEDGER) serves several workers on one machine, MemoryLedger() one process"
-                )
-            ledger = MemoryLedger()
+        self.ledger = _ledger_of(ledger, is_development=self.wallet is not None)
+        if not (rates is None or isinstance(rates, Rates)):
+            raise ConfigurationError(f"rates must be Rates([...]), not {rates!r}")
+        if not callable(clock):
+            raise ConfigurationError(f"clock must be a function that gives unix seconds, not {clock!r}")
         if invalid_credential_status not in (401, 402):
             raise ConfigurationError(f"invalid_credential_status must be 401 or 402, not {invalid_credential_status!r}")
         seconds = int | float
@@ -151,7 +149,6 @@ class Paywall:
         self._limit = (
             None if challenge_limit is None else ChallengeLimit(challenge_limit, limit_storage, service, clock)
         )
-        self.ledger = ledger_from_url(ledger) if isinstance(ledger, str) else ledger
         self._service = service
         self._unknown_caveats = unknown_caveats
         self._invoice_expiry = invoice_expiry
@@ -330,6 +327,22 @@ class Paywall:
         await self._invoicing.aclose()
         await self._rates.aclose()
         self.close()
+
+
+def _ledger_of(given: Ledger | str | None, *, is_development: bool) -> Ledger:
+    if given is None and is_development:
+        return MemoryLedger()
+    if given is None:
+        raise ConfigurationError(
+            'Paywall needs a ledger, which counts the uses of each payment: ledger="sqlite:///l402.db" '
+            "(or the setting L402_LEDGER) serves several workers on one machine, MemoryLedger() one process"
+        )
+    if isinstance(given, str):
+        return ledger_from_url(given)
+    if isinstance(given, type) or not hasattr(given, "keeps_keys"):
+        what = f"the class {given.__name__} itself" if isinstance(given, type) else type(given).__name__
+        raise ConfigurationError(f'ledger must be a ledger, or a URL such as "sqlite:///l402.db", not {what}')
+    return given
 
 
 def _unavailable(code: str, title: str) -> Response:
