@@ -111,6 +111,7 @@ class Holds:
             try:
                 self._ledger.renew(hold.payment_hash, hold.hold_id, self._clock() + self._lease).block()
                 hold.renewed_at = time.monotonic()
-            except LedgerError as error:
-                log.warning("a running request's lease could not be renewed, trying again: %s", error)
+            except Exception as error:  # whatever a ledger raises: this thread renews all others' leases too
+                what = error if isinstance(error, LedgerError) else type(error).__name__
+                log.warning("a running request's lease could not be renewed, trying again: %s", what)
         return True
