@@ -21,7 +21,7 @@ NO_AMOUNTS: list[Any] = [
 
 
 # A test with a backslash in its name can not be named on pytest's command line.
-@pytest.mark.parametrize("amount", NO_AMOUNTS, ids=lambda amount: repr(amount)[:30].replace("\\", "/"))
+@pytest.mark.parametrize("amount", NO_AMOUNTS, ids=lambda amount: ascii(amount)[:30].replace("\\", "/"))
 def test_refuses_what_is_no_exact_amount(amount: Any) -> None:
     """A float has lost digits already; anything but a decimal number above zero is a `ConfigurationError`."""
     with pytest.raises(ConfigurationError, match="decimal number above zero"):
