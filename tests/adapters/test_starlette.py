@@ -152,6 +152,24 @@ def test_two_paywalls(paywall: Paywall) -> None:
     assert not ran
 
 
+def test_another_paywall_in_a_cascade(paywall: Paywall) -> None:
+    """Applications are asked one after the other, the first with a paywall of its own: the second is still sold."""
+    first = Starlette(middleware=[Middleware(L402Middleware, paywall=Paywall(DevNode(), secret_keys=[KEY]))])
+    second = Router(ROUTES)
+
+    async def cascade(scope: Scope, receive: Receive, send: Send) -> None:
+        async def ignore(message: Any) -> None:
+            """Nothing there."""
+
+        if scope["type"] == "http":
+            await first(scope, receive, ignore)
+        await second(scope, receive, send)
+
+    client = TestClient(L402Middleware(cascade, paywall), client=("127.0.0.1", 1), raise_server_exceptions=False)
+    assert client.get("/priced").status_code == 402
+    assert client.get("/priced", headers=buy(client, "GET", "/priced")).json() == {"paid": True}
+
+
 def test_two_decorators(paywall: Paywall) -> None:
     """Case 71: an endpoint that would have to be paid twice is its author's mistake, and does not run."""
 
@@ -833,6 +851,64 @@ async def test_cancelled_while_running(paywall: Paywall) -> None:
     exchange = await Exchange(app, "GET", "/hanging", headers).run()
     assert exchange.status == 200
     assert ran == ["hanging"] * 2
+
+
+class Hanging(MemoryLedger):
+    """Settles, and takes its time."""
+
+    def settle(self, *args: Any) -> Step[bool]:
+        async def settle() -> bool:
+            await anyio.sleep(0.1)
+            return await settling.wait()
+
+        settling = super().settle(*args)
+        return Call(settle)
+
+
+async def waiting(send: Send) -> None:
+    """An answer that is cut off while its next piece is made."""
+    await anyio.sleep(60)
+
+
+async def unread(send: Send) -> None:
+    """One whose client does not read, until the application's own patience ends."""
+    with anyio.fail_after(0.02):
+        await send({"type": "http.response.body", "body": b"unread", "more_body": True})
+
+
+async def ending(send: Send) -> None:
+    """One that is cut off while it is settled."""
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize("then", [waiting, unread, ending])
+@pytest.mark.parametrize(("sent", "charged"), [(b"all but the end", True), (b"", False)], ids=["begun", "nothing"])
+@pytest.mark.anyio
+async def test_cut_off_in_the_middle(then: Callable[[Send], Any], sent: bytes, charged: bool) -> None:
+    """Case 51: who can make a server cancel a stream, or its send time out, has what was sent of it by then."""
+
+    @l402_required(price=1)
+    async def streaming(request: Request) -> Any:
+        async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": sent, "more_body": True})
+            ran.append("streaming")
+            await (then if len(ran) == 1 else ending)(send)
+
+        return stream
+
+    class Client(Exchange):
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            if message.get("body") == b"unread":
+                await anyio.sleep(60)
+
+    app, client = application(Paywall(DevNode(), Hanging(), secret_keys=[KEY]), Route("/stream", streaming))
+    headers = buy(client, "GET", "/stream")
+    with suppress(TimeoutError), anyio.move_on_after(0.05):
+        await Client(app, "GET", "/stream", headers).run()
+    is_charged = (await Exchange(app, "HEAD", "/stream", headers).run()).status == 402
+    assert is_charged == (charged or then is unread)
 
 
 @pytest.mark.anyio

@@ -60,6 +60,9 @@ class PaywallMiddleware:
                 # The visit has the scope: in a circle with it, both would wait for the garbage collector, with what
                 # the server hangs on them. Granian, for one, kept the connection of a refused upload open so long.
                 scope.pop("l402", None)
+            if outer is not None:
+                # The other paywall's may stand around a cascade, and have more to decide about.
+                scope["l402"] = outer
         elif kind == "lifespan":
             await self.app(scope, receive, partial(self._send_lifespan, send))
         else:

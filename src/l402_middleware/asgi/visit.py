@@ -49,6 +49,7 @@ class Visit:
     _decided: anyio.Event | None = None
     _answered = False
     _gone_at: float | None = None
+    _is_partly_out = False
     _over: anyio.Event | None = None
     _start: Message | None = None
     _left: int | None = None
@@ -82,6 +83,12 @@ class Visit:
             # Answered early, the application was cut off: what it makes of that concerns nobody.
             if not self._answered:
                 raise
+        except BaseException:
+            # Clients can make servers cancel: with an ill-formed request beside this one on its connection, Hypercorn.
+            # Given back, the use would buy all but the end of a stream, as often as they like.
+            if self._is_partly_out:
+                self._note_gone()
+            raise
         finally:
             if isinstance(self._decision, Delivery) and self._decision.is_open:
                 await self._end(self._decision)
@@ -232,13 +239,18 @@ class Visit:
             await respond(self._send, response, self.scope["method"])
 
     async def _send_piece(self, delivery: Delivery, message: Message, *, is_last: bool) -> None:
-        if is_last and not await self._settle(delivery):
-            if self._start is None:
-                raise LedgerError("the payment of an answer already begun could not be settled: the answer is cut off")
-            await self.answer(undelivered())
-            return
+        if is_last:
+            # Cancelled, it gives the use back: not where all but the last piece is out already.
+            with anyio.CancelScope(shield=self._is_partly_out):
+                is_settled = await self._settle(delivery)
+            if not is_settled:
+                if self._start is None:
+                    raise LedgerError("the payment of an answer already begun could not be settled: it is cut off")
+                await self.answer(undelivered())
+                return
         self._check_over(delivery)
         await self._send_start()
+        self._is_partly_out = self._is_partly_out or message.get("body") != b""
         await self._send_watched(message)
 
     async def _settle(self, delivery: Delivery) -> bool:
@@ -260,6 +272,11 @@ class Visit:
             self._note_gone()
             if not self._may_stay():
                 raise
+        except anyio.get_cancelled_exc_class():
+            # By the application's own time limit, it may be: a client that does not read could reach it.
+            if self._is_partly_out:
+                self._note_gone()
+            raise
 
     def _note_gone(self) -> None:
         self._gone_at = self._gone_at or anyio.current_time()
