@@ -9,10 +9,12 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from l402_middleware.cli import main
 from l402_middleware.core import macaroon
 from l402_middleware.core.authorization import parse_authorization
 from l402_middleware.core.caveats import Terms
@@ -90,6 +92,30 @@ def test_keygen() -> None:
     first, second = (l402("keygen").stdout.strip() for _ in range(2))
     assert first != second
     assert len(KeyRing([first, second])) == 2
+
+
+def test_version() -> None:
+    """For a report of a bug."""
+    assert l402("--version").stdout == f"l402_middleware {version('l402_middleware')}\n"
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    """`l402 ... | head` ends without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([COMMAND, "keygen"], stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends it without a word, with the status that shells know."""
+
+    def interrupted() -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("l402_middleware.cli.credentials.generate_key", interrupted)
+    assert main(["keygen"]) == 130
 
 
 @pytest.mark.parametrize(

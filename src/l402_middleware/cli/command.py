@@ -1,8 +1,10 @@
 """The command itself: its parser, and how it ends."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 from ..audit.loading import LoadingError
 from ..core.errors import ConfigurationError, LedgerError
@@ -11,12 +13,19 @@ from .output import Failure, printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0, 1 where it failed, 2 where it was called wrongly."""
+    """Run the command; the exit status: 0, 1 where it failed, 2 where it was called wrongly, 130 interrupted."""
     parser = _parser()
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
     try:
         run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it, such as `head`, has seen enough. What is left must not fail as Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
     except ConfigurationError as error:
         parser.error(str(error))
     except (Failure, LedgerError, LoadingError) as error:
@@ -27,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="l402", description="Tools for operators of an L402 paywall.")
+    parser.add_argument("--version", action="version", version=f"l402_middleware {version('l402_middleware')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print JSON, for programs")
