@@ -117,15 +117,16 @@ class LinkStore:
 
     def _used(self) -> int:
         """Bytes in the folder, counted at most once a second: every unpaid request asks."""
-        now = time.monotonic()
-        if self._measured is None or now - self._measured[0] >= 1:
+        # Looked at once: a thread that stores or sweeps meanwhile forgets it.
+        now, measured = time.monotonic(), self._measured
+        if measured is None or now - measured[0] >= 1:
             used = 0
             with os.scandir(self._folder) as entries:
                 for entry in entries:
                     with suppress(FileNotFoundError):
                         used += entry.stat(follow_symlinks=False).st_size
-            self._measured = (now, used)
-        return self._measured[1]
+            measured = self._measured = (now, used)
+        return measured[1]
 
     def _signature(self, signed: str) -> str:
         return hmac.digest(self._secret, signed.encode(), "sha256").hex()

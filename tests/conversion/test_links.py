@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -191,6 +192,26 @@ def test_a_full_store_refuses_before_the_invoice(tmp_path: Path, clock: Clock) -
     assert (caught.value.status, caught.value.code) == (503, "storage-full")
     clock.now += 3700
     store.sweep()
+    store.require_room()
+
+
+def test_a_sweep_while_the_room_is_measured(tmp_path: Path) -> None:
+    """Another thread that stores or sweeps makes the next request measure again, and this one no trouble."""
+
+    class Swept(LinkStore):
+        kept: tuple[float, int] | None = None
+
+        @property
+        def _measured(self) -> tuple[float, int] | None:
+            measured, self.kept = self.kept, None
+            return measured
+
+        @_measured.setter
+        def _measured(self, measured: tuple[float, int] | None) -> None:
+            self.kept = measured
+
+    store = Swept(tmp_path, secret=bytes(32))
+    store.kept = time.monotonic(), 10
     store.require_room()
 
 
