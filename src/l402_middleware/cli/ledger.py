@@ -135,7 +135,7 @@ def _revoke(options: argparse.Namespace) -> None:
 
 
 def _opened(url: str | None) -> Ledger:
-    """The ledger that an application already keeps at `url`; no file is made by looking, but in a database the schema."""
+    """The ledger that an application already keeps at `url`; looking makes no file, but a database's schema."""
     if not url:
         raise ConfigurationError("no ledger: give --ledger URL, or set L402_LEDGER (such as sqlite:///l402.db)")
     ledger = ledger_from_url(url)
