@@ -184,6 +184,23 @@ def test_two_decorators(paywall: Paywall) -> None:
     assert not ran
 
 
+@pytest.mark.parametrize("method", ["REPORT", "report", "DISPATCH"])
+def test_helpers_of_an_endpoint(paywall: Paywall, method: str) -> None:
+    """Case 64: no method of a request gets to what a priced method of an `HTTPEndpoint` calls."""
+
+    class View(HTTPEndpoint):
+        @l402_required(price=21)
+        async def get(self, request: Request) -> Response:
+            return await self.report(request)
+
+        async def report(self, request: Request) -> Response:
+            ran.append("report")
+            return Response()
+
+    assert site(paywall, Route("/view", View)).request(method, "/view").status_code == 405
+    assert not ran
+
+
 def test_a_path_of_the_wallets_is_the_applications_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the development node nothing is taken from the application."""
     provider: Callable[..., str] = lambda request: ""  # noqa: E731
