@@ -231,6 +231,14 @@ def test_who_asks_the_price_with_head_may_buy_with_get(shop: Shop) -> None:
     assert deliver(shop.decide(BOUND, ask("GET /thing", credential, method="HEAD")))
 
 
+def test_head_is_no_cheaper(shop: Shop) -> None:
+    """Case 64: HEAD is asked what a price function says of GET, which it may buy."""
+    offer = Offer(lambda request: {"GET": 100}.get(request.method, 1))
+    credential = shop.buy(offer, ask(method="HEAD"))
+    assert members(shop.decide(offer, ask(method="HEAD")))["amount_sats"] == 100
+    assert deliver(shop.decide(offer, ask("GET /thing", credential)))
+
+
 def test_a_cheap_credential_opens_no_dear_endpoint(shop: Shop) -> None:
     """Case 43: bought at the 1 sat route, shown at the 100 sat route."""
     credential = shop.buy(Offer(1), ask("GET /cheap"))

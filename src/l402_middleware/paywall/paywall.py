@@ -5,6 +5,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -245,7 +246,9 @@ class Paywall:
             digest = yield from whole_digest(request, offer, self._spool)
         price = offer.price
         if callable(price):
-            price = as_amount((yield from do(Call(price, request))))
+            # What is sold to HEAD is sold to GET.
+            asked = replace(request, method="GET") if request.method == "HEAD" else request
+            price = as_amount((yield from do(Call(price, asked))))
         if isinstance(price, Fiat):
             price = yield from self._rates.convert(price)
         amount = price.rounded_up(self._invoicing.granularity_msat)

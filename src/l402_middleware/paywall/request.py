@@ -138,8 +138,8 @@ class RequestView:
     `endpoint` is "METHOD /full/route/template" as the router chose it (HEAD counts as GET); `path` and
     `query_string` are as sent, the path decoded; `headers` are raw, their names in lower case; `peer` is the
     address of the client: of the other end of the connection, or behind the paywall's trusted proxies; None where that
-    is not known; `scheme` is "http" or "https", as the server says. A price function whose sale is bound to the request
-    finds the body, already read, in `body`.
+    is not known; `scheme` is "http" or "https", as the server says. A price function finds the body, already read, in
+    `body`, and GET in `method` where it was HEAD: what it says of the one buys the other.
     """
 
     method: str
