@@ -309,3 +309,24 @@ async def test_cancelled_on_sqlite(tmp_path: Path, cancel_after: float) -> None:
     else:
         assert decision.status in (200, 402)
     ledger.close()
+
+
+@pytest.mark.anyio
+async def test_a_release_comes_behind_what_it_releases(tmp_path: Path) -> None:
+    """Case 78: on trio too, where a step waits in a thread, which may be late: the use is not held for a lease."""
+
+    class Late(SQLiteLedger):
+        is_late = True
+
+        def _submit(self, operation: Any) -> None:
+            if self.is_late and threading.current_thread() is not threading.main_thread():
+                self.is_late = False
+                time.sleep(0.3)
+            super()._submit(operation)
+
+    holds = Holds(Late(tmp_path / "l402.db"), 60, time.time)
+    with anyio.move_on_after(0.1):
+        _, hold = await adrive(holds.take(claim(b"a", lease=60)))
+        await adrive(holds.release(hold))
+    await anyio.sleep(0.4)
+    assert (await adrive(holds.take(claim(b"b", lease=60))))[0] == Held(0)

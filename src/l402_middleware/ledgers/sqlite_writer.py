@@ -57,20 +57,26 @@ class Operation(Step[T]):
         self._submit = submit
 
     def block(self) -> T:
-        self.waiting = over = threading.Lock()
-        over.acquire()
-        self._submit(self)
-        over.acquire()
+        self._submitted().acquire()
         return self._result()
 
     async def wait(self) -> T:
         loop = asyncio_loop()
         if loop is None:
-            return await anyio.to_thread.run_sync(self.block, abandon_on_cancel=True)
+            # Submitted before there is a thread: cancelled, a hold must not come behind its own release.
+            await anyio.to_thread.run_sync(self._submitted().acquire, abandon_on_cancel=True)
+            return self._result()
         self.waiting = over = loop.create_future()
         self._submit(self)
         await over
         return self._result()
+
+    def _submitted(self) -> threading.Lock:
+        """A lock that can be acquired as soon as the step is over."""
+        self.waiting = over = threading.Lock()
+        over.acquire()
+        self._submit(self)
+        return over
 
     def _result(self) -> T:
         if self.failure is not None:
