@@ -16,7 +16,7 @@ from .asgi.websocket import Handshake
 from .core.errors import ConfigurationError
 from .openapi import add_prices
 from .paywall.delivery import Payment
-from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of
+from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of, refuse_left_out
 from .paywall.paywall import Paywall
 from .paywall.settings import paywall_from_settings
 from .paywall.whole_application import WholeApplication, whole_or_none
@@ -86,7 +86,8 @@ class L402Middleware(starlette.L402Middleware):
                 if scope["type"] == "lifespan" and (faults := list(_faults(app))):
                     await receive()
                     await send({"type": "lifespan.startup.failed", "message": "\n".join(faults)})
-                    return
+                    # Starlette's TestClient waits for ever where a start-up that failed does not raise.
+                    raise ConfigurationError("\n".join(faults))
         await super().__call__(scope, receive, send)
 
     def sales(self, scope: Scope) -> tuple[Sale | None, Sale | None]:
@@ -210,13 +211,18 @@ async def _handle_paid(self: APIRoute, scope: Scope, receive: Receive, send: Sen
     terms = _known_terms(route)
     # Of another method FastAPI says 405: the endpoint is not called, and there is nothing to sell.
     is_called = not route.methods or scope["method"] in route.methods
+    if terms is _NO_TERMS:
+        refuse_left_out(self.endpoint, self.path, _endpoints(scope["app"]))
     if terms is _NO_TERMS or not is_called or not await _is_refused(terms, scope, receive, send):
         await _handle(self, scope, receive, send)
 
 
 async def _handle_websocket_paid(self: WebSocketRoute, scope: Scope, receive: Receive, send: Send) -> None:
     """`APIWebSocketRoute.handle`, that asks for the price first."""
-    if not await _is_refused(_known_terms(self), scope, receive, send):
+    terms = _known_terms(self)
+    if terms is _NO_TERMS:
+        refuse_left_out(self.endpoint, self.path, _endpoints(scope["app"]))
+    if not await _is_refused(terms, scope, receive, send):
         await _handle_websocket(self, scope, receive, send)
 
 
@@ -267,6 +273,15 @@ def _applications(app: Any, mount: str = "") -> Iterator[tuple[FastAPI, str]]:
 def _faults(app: FastAPI) -> Iterable[str]:
     for route in iter_route_contexts(app.routes):
         try:
-            terms_of(route)
+            if terms_of(route) is _NO_TERMS:
+                refuse_left_out(_endpoint(route), str(route.path), _endpoints(app))
         except ConfigurationError as error:
             yield str(error)
+
+
+def _endpoints(app: FastAPI) -> Iterator[object]:
+    return map(_endpoint, iter_route_contexts(app.routes))
+
+
+def _endpoint(route: Any) -> object:
+    return getattr(route.original_route, "endpoint", None)

@@ -12,7 +12,7 @@ from flask.views import MethodView
 
 from .core.errors import ConfigurationError
 from .paywall.delivery import Delivery
-from .paywall.offer import Conditions, Offer, Price, mark, offer_of
+from .paywall.offer import Conditions, Offer, Price, mark, offer_of, refuse_left_out
 from .paywall.paywall import Paywall
 from .paywall.response import Response
 from .paywall.settings import paywall_from_settings
@@ -154,8 +154,11 @@ def _offer_of_view() -> Offer | None:
     view = current_app.view_functions.get(request.endpoint or "")
     offer = offer_of(view)
     view_class = getattr(view, "view_class", None)
-    if offer is not None or view_class is None:
+    if offer is not None:
         return offer
+    if view_class is None:
+        refuse_left_out(view, request.path, current_app.view_functions.values())
+        return None
     if view_class.dispatch_request is not MethodView.dispatch_request:
         return offer_of(view_class.dispatch_request)
     name = "get" if request.method == "HEAD" and not hasattr(view_class, "head") else request.method.lower()

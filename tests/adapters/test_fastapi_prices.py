@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import anyio
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, File, Form, HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -437,21 +436,8 @@ def test_two_prices_of_one_route(make: Callable[[], FastAPI]) -> None:
     assert not ran
     with pytest.raises(ConfigurationError, match="/x has two prices"):
         TestClient(make()).get("/x")
-    messages: list[Any] = []
-
-    async def start() -> None:
-        async def receive() -> Any:
-            return {"type": "lifespan.startup"}
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        await client.app({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
-
-    client = guarded(make())
-    anyio.run(start)
-    assert messages[0]["type"] == "lifespan.startup.failed"
-    assert "/x has two prices" in messages[0]["message"]
+    with pytest.raises(ConfigurationError, match="/x has two prices"), guarded(make()):
+        pass
 
 
 def test_one_price_in_two_places_of_a_route() -> None:
@@ -822,6 +808,10 @@ def test_hosts_in_an_included_router() -> None:
 def test_what_the_application_does_not_cover() -> None:
     """`FastAPI(dependencies=[Priced(1)])` prices its routes: not documents, mounts, Starlette's routes, nor a 404."""
     app, part = FastAPI(dependencies=[Priced(1)]), FastAPI()
+
+    def look(id: int) -> None:  # noqa: A002
+        ran.append("endpoint")
+
     part.get("/x/{id}")(look)
     app.get("/x/{id}")(look)
     app.mount("/part", part)
@@ -833,18 +823,64 @@ def test_what_the_application_does_not_cover() -> None:
     assert client.get("/nowhere").status_code == 404
 
 
+def left_out() -> FastAPI:
+    """An application whose priced endpoints are none of its routes: the decorators stand in the wrong order."""
+    app = FastAPI()
+
+    @l402_required(price=21)
+    @app.get("/x")
+    async def x() -> None:
+        ran.append("endpoint")
+
+    @l402_required(price=21)
+    @app.websocket("/socket")
+    async def socket(websocket: WebSocket) -> None:
+        ran.append("endpoint")
+
+    return app
+
+
+def test_decorators_in_the_wrong_order() -> None:
+    """Case 66: with `@l402_required` above its route, an application does not start, and gives nothing away."""
+    with pytest.raises(ConfigurationError, match="/x would be free"), guarded(left_out()):
+        pass
+    client = guarded(left_out())
+    assert client.get("/x").status_code == 500
+    with pytest.raises(ConfigurationError, match="/socket would be free"), client.websocket_connect("/socket"):
+        pass
+    assert not ran
+
+
+def test_an_endpoint_that_is_free_and_priced() -> None:
+    """One function may be free on one route and priced on another."""
+    app = FastAPI()
+
+    async def x() -> None:
+        ran.append("endpoint")
+
+    app.get("/free")(x)
+    app.get("/paid")(l402_required(price=21)(x))
+    with guarded(app) as client:
+        assert client.get("/free").status_code == 200
+        assert quoted(client, "GET", "/paid") == 21
+
+
 def test_free_in_an_application_that_is_sold_whole() -> None:
     """With a `default` everything has a price, documents and mounts too; `Free()` gives away what it stands at."""
     app, router, part = FastAPI(), APIRouter(dependencies=[Free()]), FastAPI(dependencies=[Free()])
     L402(app, Paywall(DevNode(), secret_keys=[KEY]), default=2, free=iter(["/listed"]))
-    app.get("/listed")(noisy)
-    app.get("/default")(noisy)
-    app.get("/own", dependencies=[Priced(5)])(noisy)
-    app.get("/spared", dependencies=[Free()])(noisy)
-    router.get("/router")(noisy)
-    router.get("/dear", dependencies=[Priced(7)])(noisy)
+
+    def plain() -> None:
+        ran.append("endpoint")
+
+    app.get("/listed")(plain)
+    app.get("/default")(plain)
+    app.get("/own", dependencies=[Priced(5)])(plain)
+    app.get("/spared", dependencies=[Free()])(plain)
+    router.get("/router")(plain)
+    router.get("/dear", dependencies=[Priced(7)])(plain)
     app.include_router(router, prefix="/in")
-    part.get("/x")(noisy)
+    part.get("/x")(plain)
     app.mount("/part", part)
 
     @app.websocket("/socket", dependencies=[Free()])

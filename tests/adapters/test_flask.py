@@ -65,6 +65,27 @@ def test_on_a_class() -> None:
         l402_required(price=1)(MethodView)
 
 
+def test_decorators_in_the_wrong_order(paywall: Paywall) -> None:
+    """Case 66: with `@l402_required` above its route a view is not served; free on one and priced on another it is."""
+    app = Flask(__name__)
+    L402(app, paywall)
+
+    @l402_required(price=21)
+    @app.route("/wrong")
+    def wrong() -> str:
+        raise AssertionError("served unpaid")
+
+    def both() -> str:
+        return "served"
+
+    app.add_url_rule("/free", "free", both)
+    app.add_url_rule("/paid", "paid", l402_required(price=21)(both))
+    assert [app.test_client().get(path).status_code for path in ("/wrong", "/free", "/paid")] == [500, 200, 402]
+    app.testing = True
+    with pytest.raises(ConfigurationError, match="/wrong would be free"):
+        app.test_client().get("/wrong")
+
+
 def test_twice(paywall: Paywall) -> None:
     """Case 71: the extension is installed once; a second time is a mistake that is named."""
     app = Flask(__name__)

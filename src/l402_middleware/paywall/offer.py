@@ -1,6 +1,6 @@
 """What a route sells: a price, and what it buys."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -122,8 +122,9 @@ def mark(endpoint: Any, offer: Offer, made_from: object = None) -> None:
     What it was `made_from` notes that a priced endpoint was made of it: a route that has it instead sells nothing.
     """
     setattr(endpoint, _MARK, offer)
+    original = getattr(made_from, "__func__", made_from)
     with suppress(AttributeError):
-        setattr(getattr(made_from, "__func__", made_from), _ELSEWHERE, offer)
+        setattr(original, _ELSEWHERE, (*getattr(original, _ELSEWHERE, ()), offer))
 
 
 def offer_of(endpoint: object) -> Offer | None:
@@ -134,6 +135,20 @@ def offer_of(endpoint: object) -> Offer | None:
 def is_priced_elsewhere(endpoint: object) -> bool:
     """Whether a priced endpoint was made from this one, which is itself not priced."""
     return offer_of(endpoint) is None and hasattr(endpoint, _ELSEWHERE)
+
+
+def refuse_left_out(endpoint: object, path: str, endpoints: Iterable[object]) -> None:
+    """Raise `ConfigurationError` where a route has an endpoint as it was before it was priced, and none the priced one.
+
+    `endpoints` are those of all routes: a function may well be free on one and priced on another.
+    """
+    if is_priced_elsewhere(endpoint):
+        offers = getattr(endpoint, _ELSEWHERE)
+        if not any(offer_of(each) in offers for each in endpoints):
+            raise ConfigurationError(
+                f"{path} would be free: its route has {getattr(endpoint, '__name__', endpoint)} as it was before "
+                "@l402_required; put that under the route's decorator"
+            )
 
 
 def as_amount(price: object) -> Msat | Fiat:
