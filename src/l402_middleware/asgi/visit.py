@@ -239,15 +239,11 @@ class Visit:
             await respond(self._send, response, self.scope["method"])
 
     async def _send_piece(self, delivery: Delivery, message: Message, *, is_last: bool) -> None:
-        if is_last:
-            # Cancelled, it gives the use back: not where all but the last piece is out already.
-            with anyio.CancelScope(shield=self._is_partly_out):
-                is_settled = await self._settle(delivery)
-            if not is_settled:
-                if self._start is None:
-                    raise LedgerError("the payment of an answer already begun could not be settled: it is cut off")
-                await self.answer(undelivered())
-                return
+        if is_last and not await self._settle(delivery):
+            if self._start is None:
+                raise LedgerError("the payment of an answer already begun could not be settled: it is cut off")
+            await self.answer(undelivered())
+            return
         self._check_over(delivery)
         await self._send_start()
         self._is_partly_out = self._is_partly_out or message.get("body") != b""
@@ -255,7 +251,11 @@ class Visit:
 
     async def _settle(self, delivery: Delivery) -> bool:
         try:
-            return await adrive(delivery.finish())
+            if not self._is_partly_out:
+                return await adrive(delivery.finish())
+            # Cancelled, it would give the use back, and all but the last piece is out already.
+            with anyio.CancelScope(shield=True):
+                return await adrive(delivery.finish())
         except LedgerError as error:
             log.error("an answer could not be settled, and was not delivered: %s", error)
             return False
