@@ -97,8 +97,7 @@ class _Wrapped:
         if outer is not None and outer.paywall is self.paywall:
             outer.default = outer.default or default
             return self.app(environ, start_response)
-        visit = environ[VISIT] = _FlaskVisit(self.paywall, environ, default)
-        return visit.run(self.app, start_response)
+        return _FlaskVisit(self.paywall, environ, default).run(self.app, start_response)
 
 
 class _FlaskVisit(Visit):

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
@@ -15,6 +16,7 @@ from l402_middleware import LedgerError, Offer, Paywall
 from l402_middleware.flask import L402
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers.devnode import DevNode
+from l402_middleware.wsgi import L402Middleware
 from l402_middleware.wsgi.middleware import answer_wallet
 from l402_middleware.wsgi.visit import VISIT, Visit
 
@@ -96,8 +98,7 @@ def sold(app: Any, paywall: Paywall, offer: Offer = OFFER) -> Any:
         wallet = answer_wallet(paywall, environ, start_response)
         if wallet is not None:
             return wallet
-        visit = environ[VISIT] = Visit(paywall, environ)
-        return visit.run(gate, start_response)
+        return Visit(paywall, environ).run(gate, start_response)
 
     return wrapped
 
@@ -226,6 +227,100 @@ def test_a_stream_whose_client_left_is_given_again(paywall: Paywall) -> None:
     serve(shop, environ_of(HTTP_AUTHORIZATION=credential), leave_after=1)
     answer = serve(shop, environ_of(HTTP_AUTHORIZATION=credential))
     assert b"".join(answer.pieces) == b"one two"
+
+
+@pytest.mark.parametrize("replay_for", [600, 0])
+@pytest.mark.parametrize("left", [ConnectionResetError, SystemExit])
+def test_a_client_that_does_not_take_what_is_pushed(left: type[BaseException], replay_for: float) -> None:
+    """Case 51: a server's `write` that fails, or never ends, is a client that left: charged, or given again."""
+
+    class Leaving(Answer):
+        def start(self, *args: Any, **kwargs: Any) -> Callable[[bytes], object]:
+            write = super().start(*args, **kwargs)
+
+            def write_once(piece: bytes) -> None:
+                if self.pieces:
+                    raise left
+                write(piece)
+
+            return write_once
+
+    paywall = Paywall(DevNode(), secret_keys=[KEY], replay_for=replay_for)
+    shop = sold(writing, paywall)
+    credential = buy(shop, paywall)
+    answer = Leaving()
+    with suppress(left):
+        for _ in shop(environ_of(HTTP_AUTHORIZATION=credential), answer.start):
+            pass
+    assert answer.pieces == [b"one "]
+    again = serve(shop, environ_of(HTTP_AUTHORIZATION=credential))
+    is_kept = replay_for and left is ConnectionResetError
+    assert (again.code, b"".join(again.pieces) == b"one two") == ((200, True) if is_kept else (402, False))
+
+
+def test_pushing_what_is_no_bytes() -> None:
+    """A mistake of the application is not charged, whoever finds it."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        write = start_response("200 OK", TEXT)
+        write("text")
+        return []
+
+    class Strict(Answer):
+        def start(self, *args: Any, **kwargs: Any) -> Callable[[bytes], object]:
+            super().start(*args, **kwargs)
+            return io.BytesIO().write
+
+    paywall = Paywall(DevNode(), secret_keys=[KEY], replay_for=0)
+    shop = sold(app, paywall)
+    credential = buy(shop, paywall)
+    for _ in range(2):
+        with pytest.raises(TypeError):
+            shop(environ_of(HTTP_AUTHORIZATION=credential), Strict().start)
+
+
+@pytest.mark.parametrize("read", [list, lambda pieces: None], ids=["read", "unread"])
+def test_a_cascade(paywall: Paywall, read: Any) -> None:
+    """Two sold applications with one environ, the first left without its `close`: it does not pay for the second."""
+
+    def missing(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("404 Not Found", TEXT)
+        return [b"nothing"]
+
+    first, second = (L402Middleware(app, paywall, default=21) for app in (missing, listing))
+    ends = []
+
+    def cascade(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        answer = Answer()
+        pieces = first(environ, answer.start)
+        ends.append(pieces)
+        body: list[bytes] | None = read(pieces)
+        if body is not None and answer.code != 404:
+            start_response(answer.status, answer.headers)
+            return body
+        return second(environ, start_response)
+
+    credential = buy(first, paywall)
+    codes = [
+        serve(cascade, environ_of(HTTP_AUTHORIZATION=credential, QUERY_STRING=query)).code for query in ("", "other")
+    ]
+    assert codes == ([200, 402] if read is list else [409, 409])
+
+
+def test_another_paywall_in_a_cascade(paywall: Paywall) -> None:
+    """The environ is the outer paywall's again when an inner one's application is done."""
+    other = L402Middleware(listing, Paywall(DevNode(), secret_keys=[KEY]), default=1, free=["/thing"])
+
+    def cascade(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        visit = environ[VISIT]
+        serve(other, environ)
+        assert environ[VISIT] is visit
+        return listing(environ, start_response)
+
+    shop = sold(cascade, paywall)
+    environ = environ_of(HTTP_AUTHORIZATION=buy(shop, paywall))
+    assert serve(shop, environ).code == 200
+    assert VISIT not in environ
 
 
 def test_an_error_after_the_headers(paywall: Paywall) -> None:

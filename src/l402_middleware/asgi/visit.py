@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 import anyio
@@ -251,14 +252,12 @@ class Visit:
 
     async def _settle(self, delivery: Delivery) -> bool:
         try:
-            if not self._is_partly_out:
-                return await adrive(delivery.finish())
-            # Cancelled, it would give the use back, and all but the last piece is out already.
-            with anyio.CancelScope(shield=True):
+            # Cancelled, it would give the use back: not where all but the last piece is out already.
+            with anyio.CancelScope(shield=True) if self._is_partly_out else nullcontext():
                 return await adrive(delivery.finish())
         except LedgerError as error:
             log.error("an answer could not be settled, and was not delivered: %s", error)
-            return False
+        return False
 
     async def _send_start(self) -> None:
         if self._start is not None:

@@ -50,8 +50,7 @@ class L402Middleware:
         sale = whole_sale(self.whole, environ)
         outer: Visit | None = environ.get(VISIT)
         if outer is None or outer.paywall is not self.paywall:
-            visit = environ[VISIT] = Visit(self.paywall, environ, sale)
-            return visit.run(self.app, start_response, sale)
+            return Visit(self.paywall, environ, sale).run(self.app, start_response, sale)
         refusal = None if sale is None or outer.was_asked_for(sale[0]) else outer.admit(*sale)
         return self.app(environ, start_response) if refusal is None else respond(refusal, environ, start_response)
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from ssl import SSLSocket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Call, drive
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
+T = TypeVar("T")
+
 VISIT = "l402_middleware.visit"
 PAYMENT = "l402_middleware.payment"
 
@@ -28,7 +30,7 @@ log = logging.getLogger("l402_middleware")
 
 
 class Visit:
-    """One request's way through the application; it stands in the environ under `VISIT`.
+    """One request's way through the application; it stands in the environ under `VISIT` while the application runs.
 
     Where there is a `default`, no answer goes out undecided.
     """
@@ -74,7 +76,7 @@ class Visit:
         try:
             refusal = None if sale is None else self.admit(*sale)
             if refusal is None:
-                pieces = app(self.environ, answer.start)
+                pieces = self.inside(app, self.environ, answer.start)
             else:
                 pieces = respond(refusal, self.environ, answer.start)
         except BaseException:
@@ -82,17 +84,29 @@ class Visit:
             raise
         return answer.watch(pieces)
 
+    def inside(self, function: Callable[..., T], *args: Any) -> T:
+        """Call what belongs to the application, with this visit in the environ.
+
+        No longer than that: another application that is called with the same environ would be served for this one's
+        payment, unwatched. And in a circle with the environ, all of this would wait for the garbage collector.
+        """
+        outer = self.environ.get(VISIT)
+        self.environ[VISIT] = self
+        try:
+            return function(*args)
+        finally:
+            if outer is None:
+                self.environ.pop(VISIT, None)
+            else:
+                self.environ[VISIT] = outer
+
     @property
     def broke_off(self) -> bool:
         """Whether the client left while the application read its body."""
         return self._input is not None and self._input.broke_off
 
     def close(self) -> None:
-        """Give up the body that was kept for the application, and the place in the environ.
-
-        In a circle with the environ, all of this request would wait for the garbage collector.
-        """
-        self.environ.pop(VISIT, None)
+        """Give up the body that was kept for the application."""
         if self._body is not None:
             self._body.close()
 
@@ -186,6 +200,7 @@ class _Answer:
         self._pieces: Iterator[bytes] = iter(())
         self._close: Callable[[], object] = lambda: None
         self._server_write: Callable[[bytes], object] = lambda piece: None
+        self._left_at: float | None = None
 
     def start(
         self, status: str, headers: list[tuple[str, str]], exc_info: "OptExcInfo | None" = None
@@ -238,7 +253,7 @@ class _Answer:
         if self._replaced:
             raise StopIteration
         try:
-            piece = next(self._pieces, None)
+            piece: bytes | None = self._visit.inside(next, self._pieces, None)
         except BaseException:
             self._give_up(delivery)
             raise
@@ -254,10 +269,10 @@ class _Answer:
         return piece
 
     def _give_up(self, delivery: Delivery) -> None:
-        """The application failed. Where its client made it fail, by breaking off its own body, that client just left:
-        it could otherwise take all but the end of a streamed answer, as often as it likes.
+        """The application failed. Where its client made it fail, by breaking off its own body, or by not taking what
+        it pushes, that client just left: it could otherwise take all but the end of an answer, as often as it likes.
         """
-        if self._begun and self._visit.broke_off:
+        if self._begun and (self._visit.broke_off or self._left_at is not None):
             self._leave(delivery)
         else:
             drive(delivery.fail())
@@ -302,7 +317,15 @@ class _Answer:
         assert isinstance(delivery, Delivery)
         self._begin()
         delivery.take(piece)
-        return self._server_write(piece)
+        try:
+            return self._server_write(piece)
+        except BaseException as error:
+            # Servers say in their own ways that a client left; so they do not where a piece is no bytes.
+            if not isinstance(error, TypeError | AssertionError):
+                self._left_at = self._left_at or time.monotonic()
+                if isinstance(error, Exception) and delivery.stays and time.monotonic() < self._left_at + STAY:
+                    return None
+            raise
 
     def close(self) -> None:
         """The server is done: an answer that neither ended nor failed was left by its client."""
