@@ -333,13 +333,15 @@ def test_a_store_of_the_package() -> None:
         ("redis://h", "redis://h", BOUNDS),
         ("redis+cluster://h", "redis+cluster://h", BOUNDS),
         ("unix:///l402.sock", "redis+unix:///l402.sock", BOUNDS),
-        ("memcached://h", "memcached://h", {}),
+        ("valkeys://h", "valkeys://h", BOUNDS),
+        ("memcached://h", "memcached://h", {"timeout": STORE_SECONDS, "connect_timeout": STORE_SECONDS}),
+        ("memory://", "memory://", {}),
     ],
 )
 def test_what_a_store_is_made_of(
     url: str, made_of: str, options: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Case 115: a Redis server, by a ledger's URL too, is waited for a second; others do not know these options."""
+    """Case 115: a server is waited for a second, by whatever name its client knows that; a ledger's URL will do."""
     made: list[tuple[str, dict[str, float]]] = []
 
     def storage_from_string(url: str, **options: float) -> limits.storage.MemoryStorage:

@@ -25,6 +25,13 @@ SLOTS: Final = 65_536
 STORE_SECONDS: Final = 1.0
 STORE_PAUSE: Final = 5.0
 
+# What each kind of store is told that by. One without such a bound would take every thread of a blocking server.
+_BOUNDS: Final = {
+    "redis": ("socket_timeout", "socket_connect_timeout"),
+    "valkey": ("socket_timeout", "socket_connect_timeout"),
+    "memcached": ("timeout", "connect_timeout"),
+}
+
 # So many questions of an event loop are under way at once.
 STORE_THREADS: Final = Threads("limits", 4)
 
@@ -127,9 +134,9 @@ class Store:
         # As a RedisLedger has it.
         url = f"redis+{url}" if url.startswith("unix:") else url
         scheme = url.partition(":")[0]
-        bounds = {"socket_timeout": STORE_SECONDS, "socket_connect_timeout": STORE_SECONDS}
+        bounds = next((names for kind, names in _BOUNDS.items() if scheme.startswith(kind)), ())
         try:
-            storage = storage_from_string(url, **(bounds if "redis" in scheme else {}))
+            storage = storage_from_string(url, **dict.fromkeys(bounds, STORE_SECONDS))
             self._limiter: Any = SlidingWindowCounterRateLimiter(storage)
         except (errors.ConfigurationError, ValueError, NotImplementedError, AssertionError) as error:
             # Their messages may repeat the URL, with its password.
