@@ -99,6 +99,16 @@ def day_of(at: float) -> int:
     return int(at // 86400)
 
 
+def encode_endpoint(endpoint: str) -> bytes:
+    """An endpoint for a store that wants bytes: a path that is not UTF-8 reaches an application as lone surrogates."""
+    return endpoint.encode("utf-8", "surrogatepass")
+
+
+def decode_endpoint(endpoint: bytes) -> str:
+    """What `encode_endpoint` encoded."""
+    return endpoint.decode("utf-8", "surrogatepass")
+
+
 HISTORY_EVENTS = 100
 
 

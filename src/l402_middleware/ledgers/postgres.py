@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..core.errors import ConfigurationError
 from ..flow import Step
-from .ledger import HISTORY_EVENTS, Busy, Claim, Event, Held, History, Kept, Outcome, Revoked, Spent, Total
+from .ledger import (
+    HISTORY_EVENTS,
+    Busy,
+    Claim,
+    Event,
+    Held,
+    History,
+    Kept,
+    Outcome,
+    Revoked,
+    Spent,
+    Total,
+    decode_endpoint,
+    encode_endpoint,
+)
 
 if TYPE_CHECKING:
     from .postgres_connections import Connections, Rows
@@ -50,7 +64,7 @@ class PostgresLedger:
             claim.hold_id,
             claim.uses,
             claim.request,
-            _encode(claim.endpoint),
+            encode_endpoint(claim.endpoint),
             claim.msat,
             claim.now,
             claim.lease_until,
@@ -85,7 +99,7 @@ class PostgresLedger:
             _nothing,
             _COUNT,
             [total.day for total in totals],
-            [_encode(total.endpoint) for total in totals],
+            [encode_endpoint(total.endpoint) for total in totals],
             [total.what for total in totals],
             [total.count for total in totals],
             [total.msat for total in totals],
@@ -197,7 +211,7 @@ def _nothing(rows: "Rows") -> None:
 
 
 def _totals(rows: "Rows") -> list[Total]:
-    return [Total(day, _decode(endpoint), what, count, msat) for day, endpoint, what, count, msat in rows]
+    return [Total(day, decode_endpoint(endpoint), what, count, msat) for day, endpoint, what, count, msat in rows]
 
 
 def _history(payment_hash: bytes, rows: "Rows") -> History | None:
@@ -205,12 +219,4 @@ def _history(payment_hash: bytes, rows: "Rows") -> History | None:
         return None
     token_id, endpoint, msat, uses, settled = rows[0][:5]
     events = tuple(Event(at, what) for *_, at, what in rows if what is not None)
-    return History(payment_hash, token_id, _decode(endpoint), msat, uses, settled, events)
-
-
-def _encode(endpoint: str) -> bytes:
-    return endpoint.encode("utf-8", "surrogatepass")
-
-
-def _decode(endpoint: bytes) -> str:
-    return endpoint.decode("utf-8", "surrogatepass")
+    return History(payment_hash, token_id, decode_endpoint(endpoint), msat, uses, settled, events)

@@ -19,6 +19,8 @@ from .ledger import (
     Total,
     What,
     day_of,
+    decode_endpoint,
+    encode_endpoint,
 )
 
 
@@ -112,7 +114,7 @@ class RedisLedger:
             claim.token_id,
             "" if claim.uses is None else claim.uses,
             claim.request,
-            _encode(claim.endpoint),
+            encode_endpoint(claim.endpoint),
             claim.msat,
             claim.lease_until,
             claim.forget_at,
@@ -160,7 +162,7 @@ class RedisLedger:
         keys = [f"{self._root}days", *(f"{self._root}totals:{total.day}" for total in totals)]
         rows: list[Any] = []
         for total in totals:
-            rows += (total.day, total.what, _encode(total.endpoint), total.count, total.msat)
+            rows += (total.day, total.what, encode_endpoint(total.endpoint), total.count, total.msat)
         yield from self._server.script(keys, "count", *rows)
 
     def _list_totals(self, since: int, until: int) -> Flow[list[Total]]:
@@ -200,22 +202,13 @@ class RedisLedger:
         ]
 
 
-def _encode(endpoint: str) -> bytes:
-    # A path that is not UTF-8 reaches an application as lone surrogates.
-    return endpoint.encode("utf-8", "surrogatepass")
-
-
-def _decode(endpoint: bytes) -> str:
-    return endpoint.decode("utf-8", "surrogatepass")
-
-
 def _read_totals(day: int, sums: dict[bytes, bytes]) -> list[Total]:
     totals = []
     for name, count in sums.items():
         what, endpoint = name.split(b" ", 1)
         if what != b"msat":
             msat = int(sums.get(b"msat " + name, 0))
-            totals.append(Total(day, _decode(endpoint), cast(What, what.decode()), int(count), msat))
+            totals.append(Total(day, decode_endpoint(endpoint), cast(What, what.decode()), int(count), msat))
     return sorted(totals, key=lambda total: (total.endpoint, total.what))
 
 
@@ -228,7 +221,7 @@ def _read_history(payment_hash: bytes, found: dict[bytes, bytes]) -> History:
     return History(
         payment_hash,
         found[b"token_id"],
-        _decode(found[b"endpoint"]),
+        decode_endpoint(found[b"endpoint"]),
         int(found[b"msat"]),
         int(found[b"uses"]) if found[b"uses"] else None,
         int(found[b"settled"]),

@@ -7,13 +7,11 @@ the one that the operator names: a proxy that sets one of them passes the other 
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final, TypeAlias
+from ipaddress import ip_address, ip_network
+from typing import Final
 
+from ..core.callers import Address, Network
 from ..core.errors import ConfigurationError
-
-Address: TypeAlias = IPv4Address | IPv6Address
-Network: TypeAlias = IPv4Network | IPv6Network
 
 UNIX: Final = "unix"
 """In a list of trusted proxies: whoever reaches the server through a Unix socket, and so has no address."""
