@@ -893,12 +893,16 @@ async def unread(send: Send) -> None:
         await send({"type": "http.response.body", "body": b"unread", "more_body": True})
 
 
+async def giving_up(send: Send) -> None:
+    """One that its framework leaves unfinished without a word, as Quart does after its `RESPONSE_TIMEOUT`."""
+
+
 async def ending(send: Send) -> None:
     """One that is cut off while it is settled."""
     await send({"type": "http.response.body", "body": b""})
 
 
-@pytest.mark.parametrize("then", [waiting, unread, ending])
+@pytest.mark.parametrize("then", [waiting, unread, giving_up, ending])
 @pytest.mark.parametrize(("sent", "charged"), [(b"all but the end", True), (b"", False)], ids=["begun", "nothing"])
 @pytest.mark.anyio
 async def test_cut_off_in_the_middle(then: Callable[[Send], Any], sent: bytes, charged: bool) -> None:

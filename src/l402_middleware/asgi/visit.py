@@ -77,21 +77,22 @@ class Visit:
 
     async def run(self, app: ASGIApp, sale: Sale | None = None) -> None:
         """Run `app` for this request, once it has paid for `sale`, if that is known yet; see its answer to its end."""
+        has_failed = False
         try:
             if sale is None or await self.pays(*sale):
                 await app(self.scope, self.receive, self.send)
         except Exception:
+            has_failed = True
             # Answered early, the application was cut off: what it makes of that concerns nobody.
             if not self._answered:
                 raise
-        except BaseException:
-            # Clients can make servers cancel: with an ill-formed request beside this one on its connection, Hypercorn.
-            # Given back, the use would buy all but the end of a stream, as often as they like.
-            if self._is_partly_out:
-                self._note_gone()
-            raise
         finally:
             if isinstance(self._decision, Delivery) and self._decision.is_open:
+                # Clients can have an answer cut off: by an ill-formed request beside this one, for which Hypercorn cancels
+                # both, or by reading slowly, until Quart gives up. Given back, the use would buy all but the end of a
+                # stream, as often as they like.
+                if self._is_partly_out and not has_failed:
+                    self._note_gone()
                 await self._end(self._decision)
             if self._body is not None:
                 await self._body.close()
