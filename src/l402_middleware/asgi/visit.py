@@ -88,9 +88,9 @@ class Visit:
                 raise
         finally:
             if isinstance(self._decision, Delivery) and self._decision.is_open:
-                # Clients can have an answer cut off: by an ill-formed request beside this one, for which Hypercorn cancels
-                # both, or by reading slowly, until Quart gives up. Given back, the use would buy all but the end of a
-                # stream, as often as they like.
+                # Clients can have an answer cut off: by an ill-formed request beside this one, for which Hypercorn
+                # cancels both, or by reading slowly, until Quart gives up. Given back, the use would buy all but the
+                # end of a stream, as often as they like.
                 if self._is_partly_out and not has_failed:
                     self._note_gone()
                 await self._end(self._decision)
