@@ -8,9 +8,9 @@ import pytest
 
 from l402_middleware import ConfigurationError, Offer, Paywall, msats, paywall_from_settings, sats
 from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
+from l402_middleware.paywall.bounds import MAX_INVOICE_EXPIRY, MAX_SETTING, MAX_SPOOL_BYTES
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.offer import Bind, is_priced_elsewhere, mark, offer_of
-from l402_middleware.paywall.paywall import MAX_INVOICE_EXPIRY, MAX_SETTING, MAX_SPOOL_BYTES
 from l402_middleware.paywall.response import Response
 from l402_middleware.paywall.settings import rates_from, rules_from, unknown_settings
 from l402_middleware.providers.devnode import DevNode
@@ -242,6 +242,13 @@ def test_numbers(name: str, least: int, most: int, may_be_a_fraction: bool) -> N
         (lambda request: "", {"ledger": Path("l402.db")}, "ledger must be .*, not PosixPath"),
         (lambda request: "", {"rates": "coinbase"}, r"rates must be Rates\(\[...\]\), not 'coinbase'"),
         (lambda request: "", {"clock": 1763870000}, "clock must be a function .*, not 1763870000"),
+        (lambda request: "", {"service": b"shop"}, "service must be a text, not b'shop'"),
+        (lambda request: "", {"forwarded_header": 1}, "forwarded_header must be a text, not 1"),
+        (lambda request: "", {"certificate_header": True}, "certificate_header must be a text, not True"),
+        (lambda request: "", {"challenge_limit": 60}, "challenge_limit must be a text, not 60"),
+        (lambda request: "", {"limit_storage": []}, r"limit_storage must be a text, not \[\]"),
+        (lambda request: "", {"trusted_proxies": 10}, "trusted_proxies must be a list of addresses .*, not 10"),
+        (lambda request: "", {"secret_keys": 10}, "secret_keys must be a list of secrets"),
     ],
 )
 def test_what_is_easily_mistaken(provider: Any, options: dict[str, Any], said: str) -> None:

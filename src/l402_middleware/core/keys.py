@@ -28,7 +28,7 @@ class KeyRing:
     __slots__ = ("_secrets",)
 
     def __init__(self, secret_keys: Iterable[str | bytes]) -> None:
-        if isinstance(secret_keys, str | bytes):
+        if isinstance(secret_keys, str | bytes) or not isinstance(secret_keys, Iterable):
             raise ConfigurationError("secret_keys must be a list of secrets, oldest first, not a single one")
         ring = tuple(_octets(key, position) for position, key in enumerate(secret_keys, 1))
         if not ring:

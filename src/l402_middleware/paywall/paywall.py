@@ -24,10 +24,11 @@ from ..providers.devnode import WALLET_PATH, DevNode
 from ..providers.function import InvoiceFunction
 from ..providers.provider import InvoiceRequest, Provider
 from ..rates import Rates
+from .bounds import check_numbers, check_texts
 from .callers import callers_of, certificate_in_header
 from .delivery import Delivery, Replay
 from .exposure import Exposure
-from .invoicing import MAX_EXPIRY, Invoicing, memo_of
+from .invoicing import Invoicing, memo_of
 from .limits import ChallengeLimit
 from .offer import Offer, as_amount
 from .peers import Peers
@@ -39,15 +40,6 @@ from .spool import Spool
 from .tallies import Tallies
 
 Decision: TypeAlias = Delivery | Response
-
-# The largest number that a setting may have: ten years in seconds, or a third of a gigabyte.
-MAX_SETTING = 10 * 365 * 24 * 3600
-
-# What lies on a disk may be more: a terabyte.
-MAX_SPOOL_BYTES = 10**12
-
-# A day less than `Invoicing` accepts, for a node whose clock is fast.
-MAX_INVOICE_EXPIRY = MAX_EXPIRY - 24 * 3600
 
 
 class Paywall:
@@ -130,18 +122,22 @@ class Paywall:
             raise ConfigurationError(f"clock must be a function that gives unix seconds, not {clock!r}")
         if invalid_credential_status not in (401, 402):
             raise ConfigurationError(f"invalid_credential_status must be 401 or 402, not {invalid_credential_status!r}")
-        seconds = int | float
-        for name, value, kind, least, most in (
-            ("invoice_expiry", invoice_expiry, int, 1, MAX_INVOICE_EXPIRY),
-            ("replay_for", replay_for, seconds, 0, MAX_SETTING),
-            ("replay_max_bytes", replay_max_bytes, int, 0, MAX_SETTING),
-            ("lease", lease, seconds, 1, MAX_SETTING),
-            ("spool_bodies", spool_bodies, int, 1, MAX_SETTING),
-            ("spool_bytes", spool_bytes, int, 1, MAX_SPOOL_BYTES),
-            ("body_seconds", body_seconds, seconds, 1, MAX_SETTING),
-        ):
-            if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
-                raise ConfigurationError(f"{name} must be a number from {least} to {most}, not {value!r}")
+        check_numbers(
+            invoice_expiry=invoice_expiry,
+            replay_for=replay_for,
+            replay_max_bytes=replay_max_bytes,
+            lease=lease,
+            spool_bodies=spool_bodies,
+            spool_bytes=spool_bytes,
+            body_seconds=body_seconds,
+        )
+        check_texts(
+            service=service,
+            forwarded_header=forwarded_header,
+            certificate_header=certificate_header,
+            challenge_limit=challenge_limit,
+            limit_storage=limit_storage,
+        )
         Caveats(service, unknown_caveats)
         self._peers = Peers(trusted_proxies, forwarded_header, certificate_header)
         self._exposure = Exposure(is_behind_proxies=bool(trusted_proxies))

@@ -55,6 +55,8 @@ class Peers:
     """
 
     def __init__(self, trusted: Iterable[str], header: str | None, certificate_header: str | None = None) -> None:
+        if not isinstance(trusted, Iterable):
+            raise ConfigurationError(f"trusted_proxies must be a list of addresses and networks, not {trusted!r}")
         entries = [trusted] if isinstance(trusted, str) else list(trusted)
         if bool(entries) != bool(header):
             raise ConfigurationError(
