@@ -17,8 +17,10 @@ from .paywall.paywall import Paywall
 from .paywall.response import Response
 from .paywall.settings import paywall_from_settings
 from .paywall.whole_application import WholeApplication, whole_or_none
+from .wsgi.answer import text_headers
+from .wsgi.environ import split_path
 from .wsgi.middleware import answer_wallet, whole_sale
-from .wsgi.visit import VISIT, Visit, split_path, text_headers
+from .wsgi.visit import VISIT, Visit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

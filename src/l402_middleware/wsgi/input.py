@@ -1,12 +1,13 @@
-"""Reads a request's whole body from `wsgi.input`, before the application does, and not for longer than it may take."""
+"""`wsgi.input`: read whole, and in time, before the application may read it; or watched while the application reads."""
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..core.errors import Refusal
+from ..paywall.delivery import Delivery
 from ..paywall.request import CHUNK_BYTES, Body, announced_length
 from ..paywall.spool import too_slow
 
@@ -84,3 +85,40 @@ def _cut_off_in_time(environ: "WSGIEnvironment", body: Body) -> Iterator[None]:
 def content_length(environ: "WSGIEnvironment") -> int | None:
     """The length that a request says its body has; None where it does not."""
     return announced_length(environ.get("CONTENT_LENGTH") or "")
+
+
+class WatchedInput:
+    """`wsgi.input`, for an application that reads it while the delivery notes what it reads."""
+
+    def __init__(self, stream: "InputStream", length: int | None, delivery: Delivery) -> None:
+        self.broke_off = False
+        self._stream = stream
+        self._delivery = delivery
+        self._left = length
+
+    def read(self, size: int | None = -1) -> bytes:
+        size = -1 if size is None else size
+        return self._noted(self._stream.read, size, is_all=size < 0)
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._noted(self._stream.readline, size, is_all=False)
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _noted(self, read: Callable[[int], bytes], size: int, *, is_all: bool) -> bytes:
+        try:
+            piece = read(size)
+            if self._left is not None:
+                self._left -= len(piece)
+                # A lost connection is an end like any other to some servers: half a body would be sold as a whole one.
+                if self._left > 0 and (is_all or (size and not piece)):
+                    raise ConnectionResetError("the client left before its request's body was complete")
+        except BaseException:
+            self.broke_off = True
+            raise
+        self._delivery.read(piece, more=bool(piece) if self._left is None else self._left > 0)
+        return piece

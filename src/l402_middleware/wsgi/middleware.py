@@ -8,7 +8,9 @@ from ..flow import drive
 from ..paywall.offer import Offer, Price, Sale
 from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
-from .visit import VISIT, Visit, headers_of, method_of, respond, split_path
+from .answer import respond
+from .environ import headers_of, method_of, split_path
+from .visit import VISIT, Visit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
