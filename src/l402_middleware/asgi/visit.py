@@ -175,13 +175,13 @@ class Visit:
             await self._deliver(delivery, message)
         else:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": delivery.start(message["status"], list(message.get("headers", ())))}
+                message = {**message, "headers": delivery.start(message["status"], message.get("headers", ()))}
             await self._send(message)
 
     async def _deliver(self, delivery: Delivery, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.start":
-            headers = delivery.start(message["status"], list(message.get("headers", ())))
+            headers = delivery.start(message["status"], message.get("headers", ()))
             self._start = {**message, "headers": headers}
             # A stream's head goes out at once. Any other waits for the body's first piece, so that a failed
             # settlement can still be answered with a 503.

@@ -1,5 +1,6 @@
 """One admitted request, from the handler's start until its answer counts as delivered or failed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NoReturn
@@ -107,11 +108,11 @@ class Delivery:
         """Note a request body that was read, whole, before the handler runs."""
         self._body_digest = body_digest
 
-    def start(self, status: int, headers: Headers) -> Headers:
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Note the answer's head, and give the headers to send with it."""
-        headers = personal(headers)
-        self._head = (status, headers)
-        return headers
+        sent = personal(headers)
+        self._head = (status, sent)
+        return sent
 
     def take(self, piece: bytes) -> None:
         """Note a piece of the answer's body."""

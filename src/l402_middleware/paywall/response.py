@@ -1,6 +1,7 @@
 """Whole answers: those that the paywall gives itself, and those it gives again."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -60,16 +61,19 @@ def body_length(method: str, status: int, headers: Headers) -> int | None:
     return next(lengths, None)
 
 
-def personal(headers: Headers) -> Headers:
+def personal(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """The headers of a paid answer: no shared cache may keep it, nor give it to a caller with another credential."""
     others: Headers = []
     cache_control: Headers = []
     vary: Headers = []
     for name, value in headers:
         lower = name.lower()
-        if _is_for_some_caches(lower):
-            continue
-        (cache_control if lower == b"cache-control" else vary if lower == b"vary" else others).append((name, value))
+        if lower == b"cache-control":
+            cache_control.append((name, value))
+        elif lower == b"vary":
+            vary.append((name, value))
+        elif not _is_for_some_caches(lower):
+            others.append((name, value))
     return [*others, _private(cache_control), _by_authorization(vary)]
 
 
