@@ -1,7 +1,9 @@
 """What may be set: the settings of a paywall, and the conditions of an offer."""
 
+import re
+from functools import partial
 from pathlib import Path
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from l402_middleware import ConfigurationError, Offer, Paywall, msats, paywall_f
 from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
 from l402_middleware.paywall.bounds import MAX_INVOICE_EXPIRY, MAX_SETTING, MAX_SPOOL_BYTES
 from l402_middleware.paywall.delivery import Delivery
-from l402_middleware.paywall.offer import Bind, is_priced_elsewhere, mark, offer_of
+from l402_middleware.paywall.offer import Bind, is_priced_elsewhere, mark, offer_of, refuse_left_out
 from l402_middleware.paywall.response import Response
 from l402_middleware.paywall.settings import rates_from, rules_from, unknown_settings
 from l402_middleware.providers.devnode import DevNode
@@ -352,6 +354,25 @@ def test_what_a_priced_endpoint_was_made_from(is_method: bool) -> None:
     assert [is_priced_elsewhere(each) for each in (paid, made_from, lambda: None)] == [False, True, False]
     mark(plain, offer)
     assert not is_priced_elsewhere(made_from)
+
+
+def test_an_endpoint_that_was_left_out() -> None:
+    """A function that was priced, once or twice, is refused only where nothing made of it is among the routes."""
+
+    def plain() -> None: ...
+
+    nameless = partial(plain)
+    for endpoint, name in ((plain, "plain"), (nameless, repr(nameless))):
+        priced: list[Any] = [SimpleNamespace(), SimpleNamespace()]
+        for each, offer in zip(priced, (Offer(10), Offer(1)), strict=True):
+            mark(each, offer, endpoint)
+        for each in priced:
+            refuse_left_out(endpoint, "/x", [endpoint, each])
+        with pytest.raises(
+            ConfigurationError, match=f"^/x would be free: its route has {re.escape(name)} as it was before"
+        ):
+            refuse_left_out(endpoint, "/x", [endpoint, SimpleNamespace()])
+    refuse_left_out(lambda: None, "/x", [])
 
 
 @pytest.mark.parametrize(
