@@ -1,10 +1,11 @@
-"""What the tests share: development mode, both event loops, what to do for want of something outside, and a Redis."""
+"""What the tests share: development mode, event loops, runs, a Redis, and what to do for want of something outside."""
 
 import logging
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -25,6 +26,15 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 def skip_or_fail() -> Callable[[str], NoReturn]:
     """Skip the running test for want of something outside; fail it instead where L402_TEST_ALL=1 is set."""
     return lab.skip_or_fail
+
+
+@pytest.fixture
+def runs_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where handlers in this process note their runs."""
+    path = tmp_path / "runs"
+    path.touch()
+    monkeypatch.setenv("RUNS", str(path))
+    return path
 
 
 @pytest.fixture

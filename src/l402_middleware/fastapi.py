@@ -183,6 +183,14 @@ def _known_terms(route: Any) -> Terms:
     return terms
 
 
+def _terms_to_serve(route: Any, scope: Scope) -> Terms:
+    """What the route that routing chose sells. Raises `ConfigurationError` where its decorators left that out."""
+    terms = _known_terms(route)
+    if terms is _NO_TERMS:
+        refuse_left_out(route.endpoint, route.path, _endpoints(scope["app"]))
+    return terms
+
+
 async def _is_refused(terms: Terms, scope: Scope, receive: Receive, send: Send) -> bool:
     """Whether this request does not pay what its route costs, and has been answered."""
     if terms.offer is None:
@@ -208,21 +216,16 @@ _handle, _handle_websocket = APIRoute.handle, APIWebSocketRoute.handle
 async def _handle_paid(self: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
     """`APIRoute.handle`, that asks for the price first."""
     route = chosen_route(scope, self)
-    terms = _known_terms(route)
+    terms = _terms_to_serve(route, scope)
     # Of another method FastAPI says 405: the endpoint is not called, and there is nothing to sell.
     is_called = not route.methods or scope["method"] in route.methods
-    if terms is _NO_TERMS:
-        refuse_left_out(self.endpoint, self.path, _endpoints(scope["app"]))
     if terms is _NO_TERMS or not is_called or not await _is_refused(terms, scope, receive, send):
         await _handle(self, scope, receive, send)
 
 
 async def _handle_websocket_paid(self: WebSocketRoute, scope: Scope, receive: Receive, send: Send) -> None:
     """`APIWebSocketRoute.handle`, that asks for the price first."""
-    terms = _known_terms(self)
-    if terms is _NO_TERMS:
-        refuse_left_out(self.endpoint, self.path, _endpoints(scope["app"]))
-    if not await _is_refused(terms, scope, receive, send):
+    if not await _is_refused(_terms_to_serve(self, scope), scope, receive, send):
         await _handle_websocket(self, scope, receive, send)
 
 

@@ -58,15 +58,6 @@ def crowd(shops: Sequence[Shop], target: str, purchase: Purchase) -> list[Answer
         )
 
 
-@pytest.fixture
-def runs_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where handlers in this process note their runs."""
-    path = tmp_path / "runs"
-    path.touch()
-    monkeypatch.setenv("RUNS", str(path))
-    return path
-
-
 @pytest.fixture(params=["memory", "sqlite"])
 def paywall(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Paywall]:
     """A paywall of this process."""
