@@ -209,7 +209,7 @@ def test_called_wrongly(tmp_path: Path, arguments: list[str]) -> None:
         ({"L402_LEDGER": ""}, "ledger", ["failed", "L402_LEDGER is not set"]),
         ({"L402_LEDGER": "memory:"}, "ledger", ["warning", "MemoryLedger", "sqlite:///"]),
         ({"L402_LEDGER": "mysql://me:hunter2@db/l402"}, "ledger", ["failed", "ledger URL mysql:"]),
-        ({"L402_LEDGER": "redis://:hunter2@127.0.0.1:1/0"}, "ledger", ["failed", "127.0.0.1:1", "can not be reached"]),
+        ({"L402_LEDGER": "redis://:hunter2@127.0.0.1:1/0"}, "ledger", ["failed", "127.0.0.1:1", "cannot be reached"]),
         ({"L402_LEDGER": "sqlite:///nowhere/l402.db"}, "ledger", ["failed", "nowhere", "make that folder"]),
         ({"L402_LEDGER": "sqlite:////dev/null/l402.db"}, "ledger", ["failed", "/dev/null", "Not a directory"]),
         ({"L402_LEDGER": "sqlite:///garbage"}, "ledger", ["failed", "not an intact SQLite database"]),
@@ -317,7 +317,7 @@ def test_exchange_rates(tmp_path: Path, lnbits: Node) -> None:
         status, output = doctor(tmp_path, "--currency", "chf", **settings)
         assert status == 0
         missing, rate = lines(output, "rates")
-        assert missing.startswith("warning rates 127.0.0.1 can not be reached")
+        assert missing.startswith("warning rates 127.0.0.1 cannot be reached")
         assert rate == "ok rates 1 bitcoin is 80000.5 CHF (LNbitsRate 80000.5)"
         status, output = doctor(tmp_path, **settings)
     assert status == 1

@@ -31,7 +31,7 @@ def main() -> None:
     try:
         socket.create_server((HOST, port)).close()
     except OSError as error:
-        sys.exit(f"file_conversion: PORT={port} can not be had ({os.strerror(error.errno or 0)}); set another one")
+        sys.exit(f"file_conversion: PORT={port} cannot be had ({os.strerror(error.errno or 0)}); set another one")
     factory = "file_conversion.app:create_app"
     uvicorn.run(app if workers == 1 else factory, factory=workers > 1, host=HOST, port=port, workers=workers)
 

@@ -159,7 +159,7 @@ def _convert() -> dict[str, Any]:
     return {
         "operationId": "convert",
         "summary": "Convert a file",
-        "description": "Unpaid, the answer is a 402; what can not succeed is refused before that. The price depends on "
+        "description": "Unpaid, the answer is a 402; what cannot succeed is refused before that. The price depends on "
         "the pair and on each begun MiB.",
         "security": [{"l402": []}],
         "requestBody": {
@@ -171,7 +171,7 @@ def _convert() -> dict[str, Any]:
             "400": _problem("The body is not such an order, or its file no base64."),
             "402": _answer("To be paid, with a fresh invoice.", _named("Challenge"), challenge, _PROBLEM),
             "409": _problem("Another request with this credential is running.", _RETRY_AFTER),
-            "411": _problem("Neither a length nor chunks: where the body ends can not be known."),
+            "411": _problem("Neither a length nor chunks: where the body ends cannot be known."),
             "413": _problem("The file is too large, or would be once it is unpacked."),
             "415": _problem("A compressed or a multipart body: the price is for the exact bytes."),
             "422": _problem(

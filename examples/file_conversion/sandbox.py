@@ -30,7 +30,7 @@ MAX_RESULT_BYTES = 64 * MIB
 log = logging.getLogger(__name__)
 
 _REASONS = {
-    "unreadable": "The file could not be converted: it is damaged, or uses something this service can not read.",
+    "unreadable": "The file could not be converted: it is damaged, or uses something this service cannot read.",
     "encrypted": "The file is protected by a password; remove it and try again.",
     "no-sound": "The file has no sound to convert.",
     "no-picture": "The file has no moving picture to convert.",
@@ -48,7 +48,7 @@ _REASONS = {
 
 
 class ConversionFailed(Exception):
-    """The file can not be converted. `code` is stable, for programs; `title` tells a person what to do."""
+    """The file cannot be converted. `code` is stable, for programs; `title` tells a person what to do."""
 
     def __init__(self, code: str) -> None:
         self.code = code

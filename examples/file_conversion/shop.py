@@ -52,7 +52,7 @@ class Shop:
         return shop
 
     def price(self, request: RequestView) -> int:
-        """The price of a request in whole sats; raises `Refusal` for one that can not succeed."""
+        """The price of a request in whole sats; raises `Refusal` for one that cannot succeed."""
         if request.header("content-encoding"):
             raise Refusal(415, "content-encoding", "Send the JSON as it is, without a Content-Encoding.")
         self.address(request.header("host"))
@@ -66,7 +66,7 @@ class Shop:
             return self._public_url
         if host is not None and _LOOPBACK_HOST.fullmatch(host):
             return f"http://{host}"
-        raise Refusal(503, "no-public-url", "This service can not make links yet: its operator has to set PUBLIC_URL.")
+        raise Refusal(503, "no-public-url", "This service cannot make links yet: its operator has to set PUBLIC_URL.")
 
     def result(self, order: Order, converted: Converted, address: str) -> dict[str, str]:
         """Store a result; the answer that hands it over, as a link below `address`."""

@@ -150,7 +150,7 @@ def _admit_early() -> FlaskResponse | None:
 def _offer_of_view() -> Offer | None:
     """What the view sells that Flask will call; of a `MethodView`, what its method does."""
     if request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False):
-        # Flask answers this itself, without the view; a browser's preflight can not pay.
+        # Flask answers this itself, without the view; a browser's preflight cannot pay.
         return None
     view = current_app.view_functions.get(request.endpoint or "")
     offer = offer_of(view)

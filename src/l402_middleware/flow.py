@@ -91,7 +91,7 @@ def time_left(most: float) -> float:
 def within(seconds: float, flow: Flow[T], late: Callable[[], Exception]) -> Flow[T]:
     """`flow`, whose steps have so many seconds, all together; then `late()` is raised inside it.
 
-    An awaited step that is late is cancelled. A blocking one can not be: it has to keep to `time_left` by itself.
+    An awaited step that is late is cancelled. A blocking one cannot be: it has to keep to `time_left` by itself.
     """
     until = time.monotonic() + seconds
     try:

@@ -25,7 +25,7 @@ _PREIMAGE = "preimage="
 def inspect(text: str) -> Parts:
     """The parts of `text`: a WWW-Authenticate or Authorization value, a macaroon in base64, or a BOLT 11 invoice.
 
-    Raises `ValueError` that says, without repeating any of it, what about the text can not be read.
+    Raises `ValueError` that says, without repeating any of it, what about the text cannot be read.
     """
     text = _FIELD_NAME.sub("", text.strip(), count=1)
     if not text:
@@ -74,7 +74,7 @@ def _raw_macaroon(raw: bytes) -> Parts:
     try:
         read = macaroon.read(raw)
     except ValueError as error:
-        raise ValueError(f"the macaroon can not be read: {error}") from None
+        raise ValueError(f"the macaroon cannot be read: {error}") from None
     parts: Parts = {"location": read.location.decode(errors="backslashreplace")}
     identifier = read.identifier
     if len(identifier) == IDENTIFIER_BYTES and identifier.startswith(VERSION):
@@ -100,7 +100,7 @@ def _invoice(bolt11: str) -> Parts:
     try:
         read = invoice.decode(bolt11)
     except InvalidInvoice as error:
-        raise ValueError(f"the invoice can not be read: {error}") from None
+        raise ValueError(f"the invoice cannot be read: {error}") from None
     return {
         "network": read.network,
         "amount": "any" if read.amount is None else str(read.amount),

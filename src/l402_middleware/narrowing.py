@@ -22,7 +22,7 @@ def narrow(credential: str, *, ip: str | None = None, tls: str | None = None, va
     - `tls`: the SHA-256 of a certificate (DER) in hex, with or without colons; the request must come with it.
     - `valid_until`: unix seconds; at that very second the credential is expired.
 
-    Raises `ValueError`, which repeats nothing of the credential, where it or a condition can not be read. Whether
+    Raises `ValueError`, which repeats nothing of the credential, where it or a condition cannot be read. Whether
     it was paid for is not looked at.
     """
     callers = ANYBODY
@@ -71,7 +71,7 @@ def _narrow(raw: bytes, callers: Callers, valid_until: int | None) -> str:
                 caveats.append(f"{condition}{valid_until}")
         return b64encode(macaroon.narrow(raw, caveats)).decode()
     except ValueError as error:
-        raise ValueError(f"the macaroon can not be narrowed: {error}") from None
+        raise ValueError(f"the macaroon cannot be narrowed: {error}") from None
 
 
 def _times(caveats: Iterable[bytes], condition: bytes) -> Iterator[int]:

@@ -17,7 +17,7 @@ def place(url: str) -> str:
         parts = urlsplit(url)
         port = "" if parts.port is None else f":{parts.port}"
     except ValueError:
-        return "(its URL can not be read)"
+        return "(its URL cannot be read)"
     return f"{parts.scheme}://{parts.hostname}{port}" if parts.hostname else f"{parts.scheme}:"
 
 

@@ -49,7 +49,7 @@ def foresee(app: Any, scope: Scope, doubtful: str | None = None) -> Choice | Non
 
 
 def check_unobstructed(app: Any) -> None:
-    """Raise `ConfigurationError` where it can not be foreseen what happens between a middleware of ours and routing."""
+    """Raise `ConfigurationError` where it cannot be foreseen what happens between a middleware of ours and routing."""
     layers = list(_inwards(app))
     doubtful = next(filter(None, map(_doubt_of, layers)), None)
     if doubtful is None and not isinstance(layers[-1], Router):

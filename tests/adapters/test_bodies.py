@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from l402_middleware.asgi.body import PORTION, KeptBody
 from l402_middleware.core.errors import Refusal
+from l402_middleware.paywall.body_budget import BodyBudget
 from l402_middleware.paywall.request import SPOOL_BYTES, Body
-from l402_middleware.paywall.spool import Spool
 
 SIZES = [0, 1, PORTION - 1, PORTION, PORTION + 1, SPOOL_BYTES - 1, SPOOL_BYTES, SPOOL_BYTES + 1, 3 * SPOOL_BYTES + 7]
 
@@ -107,7 +107,7 @@ async def test_a_file_on_a_disk_does_not_keep_the_event_loop(size: int, in_loop:
 @pytest.mark.anyio
 async def test_a_cancelled_request_gives_up_its_file_and_its_room() -> None:
     """The file of a request that ends in the middle is closed, and somebody else may have its room."""
-    spool = Spool(max_bodies=1, max_bytes=10**9, seconds=60)
+    spool = BodyBudget(max_bodies=1, max_bytes=10**9, seconds=60)
     body = Body(10**9, spool)
     kept = KeptBody(body)
     with anyio.CancelScope() as scope:

@@ -27,7 +27,7 @@ from l402_middleware.flask import L402
 from l402_middleware.flask import l402_required as flask_l402_required
 from l402_middleware.inspection import inspect
 from l402_middleware.ledgers import MemoryLedger
-from l402_middleware.paywall.callers import certificate_in_header, from_pem
+from l402_middleware.paywall.caller_binding import certificate_in_header, from_pem
 from l402_middleware.providers import DevNode
 from l402_middleware.starlette import L402Middleware, l402_required
 

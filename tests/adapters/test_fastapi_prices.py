@@ -916,7 +916,7 @@ def test_the_paywall_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_installed_too_late() -> None:
-    """An application that has started can not be guarded any more, and says so."""
+    """An application that has started cannot be guarded any more, and says so."""
     app = FastAPI()
     TestClient(app).get("/")
     with pytest.raises(ConfigurationError, match="too late"):

@@ -111,7 +111,7 @@ def test_without_a_price() -> None:
 
 
 def test_on_a_generator() -> None:
-    """FastAPI streams what an endpoint yields; such an endpoint can not be sold, which is said where it is written."""
+    """FastAPI streams what an endpoint yields; such an endpoint cannot be sold, which is said where it is written."""
 
     async def streaming() -> AsyncIterator[int]:
         yield 1
@@ -241,7 +241,7 @@ def test_lifespan(paywall: Paywall) -> None:
 
 
 def test_lifespan_that_fails(paywall: Paywall) -> None:
-    """Case 73: an application that can not start says so itself."""
+    """Case 73: an application that cannot start says so itself."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -752,7 +752,7 @@ async def test_early_hints_and_trailers_pass(paywall: Paywall) -> None:
 
 @pytest.mark.anyio
 async def test_the_last_piece_waits_for_the_ledger(paywall: Paywall) -> None:
-    """What can not be settled is not delivered: a 503 where nothing went out yet, otherwise the answer is cut off."""
+    """What cannot be settled is not delivered: a 503 where nothing went out yet, otherwise the answer is cut off."""
     paywall = Paywall(DevNode(), Unsettled(), secret_keys=[KEY])
 
     @l402_required(price=1)

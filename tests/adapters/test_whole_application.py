@@ -248,7 +248,7 @@ async def test_a_handshake_where_the_server_can_not_refuse_in_words(paywall: Pay
 
 @pytest.mark.anyio
 async def test_a_handshake_that_can_not_be_settled(runs_file: Path) -> None:
-    """Case 48: what can not be settled is not accepted."""
+    """Case 48: what cannot be settled is not accepted."""
     paywall = Paywall(DevNode(), Unsettled(), secret_keys=[KEY])
     gate = ASGIMiddleware(whole_asgi.plain(), paywall, default=1)
     scope = scope_of("/socket", kind="websocket") | {"extensions": {"websocket.http.response": {}}}

@@ -359,7 +359,7 @@ def test_an_application_that_raises(paywall: Paywall) -> None:
 
 
 def test_the_last_piece_waits_for_the_ledger() -> None:
-    """What can not be settled is not delivered: a 503 where nothing went out yet, otherwise the answer is cut off."""
+    """What cannot be settled is not delivered: a 503 where nothing went out yet, otherwise the answer is cut off."""
     paywall = Paywall(DevNode(), Unsettled(), secret_keys=[KEY])
     iterables = []
 
@@ -435,7 +435,7 @@ def test_bodies(paywall: Paywall, app: Any, offer: Offer) -> None:
 
 
 class Endless(io.RawIOBase):
-    """An input whose end can not be seen."""
+    """An input whose end cannot be seen."""
 
     def read(self, size: int = -1) -> bytes:
         pytest.fail("read an input that does not end")

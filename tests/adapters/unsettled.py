@@ -8,7 +8,7 @@ from l402_middleware.ledgers import MemoryLedger
 
 
 class Unsettled(MemoryLedger):
-    """Holds uses, and can not settle any."""
+    """Holds uses, and cannot settle any."""
 
     def settle(self, *args: Any) -> Step[bool]:
         def fail() -> bool:

@@ -23,7 +23,7 @@ class RoutesContract:
     """What may be answered where nothing is sold."""
 
     def answer(self, app: Any, finding: Finding) -> int | None:
-        """The status of an unpaid request for that route; None where the route can not be asked."""
+        """The status of an unpaid request for that route; None where the route cannot be asked."""
         raise NotImplementedError
 
     def test_every_route_is_seen(self, make: Callable[[], Any], expected: dict[str, str]) -> None:

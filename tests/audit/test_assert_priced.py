@@ -143,8 +143,8 @@ class Circle:
     ],
 )
 def test_an_application_of_another_framework_is_not_priced(make: Callable[[], object]) -> None:
-    """What can not be looked into passes no test, however it is wrapped, unless it is an exception."""
+    """What cannot be looked into passes no test, however it is wrapped, unless it is an exception."""
     for app in (make(), ProxyFix(make())):  # type: ignore[arg-type]
-        with pytest.raises(AssertionError, match="can not be looked into"):
+        with pytest.raises(AssertionError, match="cannot be looked into"):
             assert_priced(app)
         assert_priced(app, except_=["/{path}"])

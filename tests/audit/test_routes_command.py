@@ -80,7 +80,7 @@ class shelf:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with an application, one that can not be imported, and one that does not stay."""
+    """A folder with an application, one that cannot be imported, and one that does not stay."""
     (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "closed.py").write_text("import missing_module_of_nobody\n")
     (tmp_path / "wrong.py").write_text("app = (\n")
@@ -147,17 +147,17 @@ def test_what_fails(folder: Path, arguments: list[str], status: int, said: str) 
 @pytest.mark.parametrize(
     ("target", "status", "said"),
     [
-        ("nowhere:app", 1, "nowhere can not be imported: ModuleNotFoundError: No module named 'nowhere'"),
+        ("nowhere:app", 1, "nowhere cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
         ("closed:app", 1, "closed.py, line 1"),
         ("wrong:app", 1, "SyntaxError"),
-        ("leaving:app", 1, "leaving can not be imported: SystemExit: not today"),
+        ("leaving:app", 1, "leaving cannot be imported: SystemExit: not today"),
         ("shop:App", 1, "shop has no App"),
         ("shop:shelf.outer", 1, "shop has no shelf.outer"),
         ("shop:fails()", 1, r"fails() fails: ValueError: no shop today\x1b[2J"),
         ("shop:stops()", 1, "stops() fails: SystemExit: 3"),
         ("shop:fails", 1, "give --factory"),
         ("shop:text", 2, "'no application' is not an application"),
-        ("shop.py", 1, "can not be imported"),
+        ("shop.py", 1, "cannot be imported"),
         ("shop:app:again", 2, "is not of the form module:app"),
         ("./shop.py:app", 2, "is not of the form module:app"),
         ("", 2, "is not of the form module:app"),

@@ -187,7 +187,7 @@ ROUTES: list[Row] = [
         {"GET /static/{path}": "free", "GET /x": "priced"},
     ),
     (
-        "what can not be looked into",
+        "what cannot be looked into",
         lambda: guarded(Mount("/m", foreign), ForeignRoute(), Route("/x", Outer(foreign))),
         {"* /m/{path}": "free", "* /foreign": "free", "* /x": "free"},
     ),

@@ -87,7 +87,7 @@ APPLICATIONS: list[tuple[str, Callable[[], Any], dict[str, str]]] = [
         },
     ),
     (
-        "around what can not be looked into",
+        "around what cannot be looked into",
         lambda: asgi.L402Middleware(foreign, paywall(), **SOLD),
         {"* /{path}": "priced", "* /health": "free", "* /x/b": "free"},
     ),

@@ -130,7 +130,7 @@ MALFORMED: dict[str, str] = {
 
 @pytest.mark.parametrize("field", MALFORMED.values(), ids=MALFORMED.keys())
 def test_refuses_what_is_malformed(field: str) -> None:
-    """Cases 2, 9 to 12: a credential of ours that can not be read is `malformed-credential`, never none at all."""
+    """Cases 2, 9 to 12: a credential of ours that cannot be read is `malformed-credential`, never none at all."""
     with pytest.raises(BadCredential) as caught:
         parse_authorization([field.encode()])
     assert caught.value.code == "malformed-credential"

@@ -74,7 +74,7 @@ def test_a_refusal_is_a_no(status: int) -> None:
 
 @pytest.mark.parametrize("status", [100, 200, 204, 302, 399, 401, 402, 500, 502, 504, 0, -1])
 def test_a_refusal_is_never_a_yes(status: int) -> None:
-    """A price function can not answer 2xx or 3xx, nor take the paywall's own 401 and 402."""
+    """A price function cannot answer 2xx or 3xx, nor take the paywall's own 401 and 402."""
     with pytest.raises(ConfigurationError, match=rf"Refusal\(status={status}\)"):
         Refusal(status, "a", "b")
 

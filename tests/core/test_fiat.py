@@ -20,7 +20,7 @@ NO_AMOUNTS: list[Any] = [
 ]  # fmt: skip
 
 
-# A test with a backslash in its name can not be named on pytest's command line.
+# A test with a backslash in its name cannot be named on pytest's command line.
 @pytest.mark.parametrize("amount", NO_AMOUNTS, ids=lambda amount: ascii(amount)[:30].replace("\\", "/"))
 def test_refuses_what_is_no_exact_amount(amount: Any) -> None:
     """A float has lost digits already; anything but a decimal number above zero is a `ConfigurationError`."""
@@ -122,7 +122,7 @@ def test_the_callers_decimal_context_changes_nothing(amount: Decimal) -> None:
     ],
 )
 def test_is_no_number_and_no_bitcoin(operation: Any) -> None:
-    """Without a rate it can not be compared or added."""
+    """Without a rate it cannot be compared or added."""
     with pytest.raises(TypeError):
         operation(usd("0.02"))
     assert usd("1") != msats(1)  # type: ignore[comparison-overlap]

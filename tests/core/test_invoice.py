@@ -218,7 +218,7 @@ def test_expiry(groups: bytes, expiry: int) -> None:
     ],
 )
 def test_refuses_malformed_fields(fields: bytes, message: str) -> None:
-    """A field that is cut short, or whose content can not be, is refused under its own name."""
+    """A field that is cut short, or whose content cannot be, is refused under its own name."""
     with pytest.raises(InvalidInvoice, match=message):
         decode(sealed(fields))
 

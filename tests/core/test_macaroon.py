@@ -302,7 +302,7 @@ def test_reads_what_go_and_npm_make(library: str, name: str, raw: bytes) -> None
 
 
 def test_a_caveat_that_is_no_text_is_read() -> None:
-    """Case 33: Go lets a holder append any bytes; they are signed and read, where pymacaroons can not verify them."""
+    """Case 33: Go lets a holder append any bytes; they are signed and read, where pymacaroons cannot verify them."""
     raw = bytes.fromhex(LIBRARIES["go"]["tokens"]["binary caveat"])
     assert read(raw).caveats[-1] == b"\xff\xfe\0"
     assert not pymacaroons_accepts(bytes.fromhex(GOLDEN["root_key"]), raw)

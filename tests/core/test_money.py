@@ -109,7 +109,7 @@ def test_its_text_has_a_unit(amount: Msat, text: str) -> None:
 
 
 def test_it_does_not_change() -> None:
-    """An amount is a value: it can be a key, and can not be altered."""
+    """An amount is a value: it can be a key, and cannot be altered."""
     with pytest.raises(AttributeError):
         msats(1).msat = 2  # type: ignore[misc]
     assert {msats(1): "a"}[Msat(1)] == "a"

@@ -94,7 +94,7 @@ def machines(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[list[Machine]]
                 _ip("-n", name, "link", "set", device, "up")
         yield made
     except subprocess.CalledProcessError as error:
-        skip_or_fail(f"network namespaces can not be made here: {error.stderr.strip()}")
+        skip_or_fail(f"network namespaces cannot be made here: {error.stderr.strip()}")
     finally:
         for machine in made:
             for process in machine.processes:

@@ -154,7 +154,7 @@ def full(shop: Shop, data: Path) -> Iterator[None]:
 
 
 FAULTS = [
-    pytest.param(read_only, "it can not be written; give this process the right", id="read-only"),
+    pytest.param(read_only, "it cannot be written; give this process the right", id="read-only"),
     pytest.param(moved_away, "make sure that its folder exists|was moved, removed or replaced", id="moved-away"),
     pytest.param(emptied, "was moved, removed or replaced", id="emptied"),
     pytest.param(full, "the disk refused to read or write|the disk is full", id="full"),
@@ -208,7 +208,7 @@ def test_the_file_fails(fault: Fault, says: str, shop: Shop, data: Path) -> None
 
 @pytest.mark.parametrize(("fault", "says"), FAULTS[1:])
 def test_the_file_fails_while_a_handler_runs(fault: Fault, says: str, shop: Shop, data: Path) -> None:
-    """Case 48: an answer that can not be settled is not delivered; after the lease the same credential works."""
+    """Case 48: an answer that cannot be settled is not delivered; after the lease the same credential works."""
     purchase = shop.buy()
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(shop.ask, "/work?seconds=0.5", purchase.credential)

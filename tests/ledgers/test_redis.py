@@ -442,7 +442,7 @@ def test_a_server_that_is_killed_under_load(make_server: Callable[..., RedisServ
         await asyncio.gather(*customers)
         assert len(settled) > 50
         assert failures
-        expected = {"it can not be reached; is it running, and is its address right?"}
+        expected = {"it cannot be reached; is it running, and is its address right?"}
         expected.add("it is reading its data after a start; wait until it has")
         assert {failure.partition(": ")[2] for failure in failures} <= expected
         done = {each.payment_hash for each in settled}
@@ -792,7 +792,7 @@ def test_a_cluster_accepts_every_step(make_server: Callable[..., RedisServer]) -
     ],
 )
 def test_an_address_that_names_no_server(address: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """An address that can not work is refused at once, and nothing of it is repeated."""
+    """An address that cannot work is refused at once, and nothing of it is repeated."""
     with pytest.raises(ConfigurationError, match=r"redis://.*rediss://.*unix://") as refused:
         RedisLedger(address)
     assert "hunter2" not in str(refused.value) + repr(refused.value) + caplog.text

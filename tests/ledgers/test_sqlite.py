@@ -137,7 +137,7 @@ def status_of(child: int) -> int:
 
 @pytest.mark.parametrize("path", ["", ":memory:", "l402\0.db"])
 def test_a_ledger_needs_a_file(path: str) -> None:
-    """A path that can not be shared is refused at once."""
+    """A path that cannot be shared is refused at once."""
     with pytest.raises(ConfigurationError, match="path of a file"):
         SQLiteLedger(path)
 

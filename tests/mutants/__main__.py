@@ -45,7 +45,7 @@ def _dies_alone(name: str) -> bool:
     command = [sys.executable, "-m", "pytest", "--quiet", "--exitfirst", "-m", "not slow", f"tests/{folder}"]
     environment = os.environ | {"MUTANT_UNDER_TEST": name, "PYTHONPATH": "src"}
     done = subprocess.run(command, cwd="mutants", env=environment, capture_output=True, check=False)
-    # 2 where it can not even be imported.
+    # 2 where it cannot even be imported.
     return done.returncode in (1, 2)
 
 

@@ -1,4 +1,4 @@
-"""The check at start-up: an application whose ledger can not be opened need not start."""
+"""The check at start-up: an application whose ledger cannot be opened need not start."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_a_ledger_that_opens(tmp_path: Path, keys: list[str] | None) -> None:
 
 @pytest.mark.parametrize("keys", [None, [generate_key()]])
 def test_a_ledger_that_does_not(tmp_path: Path, keys: list[str] | None) -> None:
-    """A ledger that can not be opened says so, whoever keeps the keys."""
+    """A ledger that cannot be opened says so, whoever keeps the keys."""
     paywall = Paywall(WALLET, f"sqlite:///{tmp_path}/nowhere/l402.db", secret_keys=keys)
     with pytest.raises(LedgerError, match="nowhere"):
         drive(paywall.check())

@@ -155,7 +155,7 @@ def test_a_price_that_is_none_is_never_sold(shop: Shop, price: Any) -> None:
 
 
 def test_a_price_function_refuses(shop: Shop) -> None:
-    """Case 24: what can not succeed is refused before any invoice is made."""
+    """Case 24: what cannot succeed is refused before any invoice is made."""
 
     def price(request: RequestView) -> int:
         raise Refusal(422, "too-thin", "There is nothing to convert.")

@@ -31,7 +31,7 @@ def test_how_long_it_counts(later: float, counts: bool) -> None:
     if counts:
         assert not denylist.has(TOKEN, NOW + later)
     else:
-        with pytest.raises(LedgerError, match="revoked tokens can not be read"):
+        with pytest.raises(LedgerError, match="revoked tokens cannot be read"):
             denylist.has(TOKEN, NOW + later)
 
 

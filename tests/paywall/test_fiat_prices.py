@@ -148,7 +148,7 @@ def test_whole_sats_where_the_backend_knows_no_less(decide: Decide) -> None:
 
 @pytest.mark.parametrize("price", [0.02, "0.02", Decimal("0.02"), "$0.02"], ids=repr)
 def test_a_bare_number_is_no_fiat_price(price: Any) -> None:
-    """A currency is always named; what is meant otherwise can not be known."""
+    """A currency is always named; what is meant otherwise cannot be known."""
     with pytest.raises(ConfigurationError, match=r"usd\(\) or fiat\(\)"):
         Offer(price)
 

@@ -182,7 +182,7 @@ def test_what_was_not_given_is_not_renewed() -> None:
 
 
 def test_a_release_that_fails_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Where the ledger can not be told of a release, the end of the lease does it."""
+    """Where the ledger cannot be told of a release, the end of the lease does it."""
 
     class Unreleasable(MemoryLedger):
         def release(self, payment_hash: bytes, hold_id: bytes, now: float) -> Step[None]:

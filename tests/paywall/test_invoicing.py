@@ -85,7 +85,7 @@ def test_what_can_not_make_invoices(provider: Any, options: dict[str, Any], faul
         ({"network": "regtest"}, "is for bitcoin, not for regtest"),
         ({"sats": 249_999}, "is over 250000 sat, not over 249999 sat"),
         ({"bolt11": DONATION}, "is over any amount, not over 250000 sat"),
-        ({"bolt11": COFFEE[:-1]}, "can not be read: "),
+        ({"bolt11": COFFEE[:-1]}, "cannot be read: "),
         ({"now": END}, "has expired already, or never will; are both clocks right?"),
         ({"now": END - 1}, None),
         ({"now": END - MAX_EXPIRY}, "has expired already, or never will; are both clocks right?"),

@@ -264,11 +264,11 @@ def test_a_million_addresses(shop: Shop) -> None:
         ({"limit_storage": "memory://"}, "does nothing without challenge_limit"),
         ({"challenge_limit": "1/minute", "limit_storage": "gopher://:hunter2@h"}, r"gopher:.* \(ConfigurationError\)"),
         ({"challenge_limit": "1/minute", "limit_storage": "redis://:hunter2@h:x"}, r"redis:.* \(ValueError\)"),
-        ({"challenge_limit": "1/minute", "limit_storage": "hunter2"}, "can not be used"),
+        ({"challenge_limit": "1/minute", "limit_storage": "hunter2"}, "cannot be used"),
     ],
 )
 def test_settings_that_can_not_work(options: dict[str, Any], named: str) -> None:
-    """A limit that can not be kept is refused at start-up, without a word of its password."""
+    """A limit that cannot be kept is refused at start-up, without a word of its password."""
     with pytest.raises(ConfigurationError, match=named) as failure:
         Shop(options)
     assert "hunter2" not in str(failure.value).replace("limit_storage hunter2:", "")

@@ -94,7 +94,7 @@ def test_a_query_that_frameworks_read_differently(query: bytes) -> None:
     ],
 )
 def test_an_endpoint_in_the_record(endpoint: str, name: str) -> None:
-    """Text that every ledger can hold, and that strangers can not make longer or many."""
+    """Text that every ledger can hold, and that strangers cannot make longer or many."""
     assert ask(endpoint).endpoint_name == name
 
 

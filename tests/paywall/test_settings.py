@@ -140,7 +140,7 @@ def test_how_a_setting_is_read(name: str, value: Any, parameter: str, expected: 
 @pytest.mark.parametrize("text", ["perhaps", "2", "yes please", "truefalse", "-1"])
 def test_neither_yes_nor_no(text: str) -> None:
     """What is neither is not taken for no."""
-    with pytest.raises(ConfigurationError, match=f"L402_VERIFY_SETTLEMENT is '{text}', which can not be read"):
+    with pytest.raises(ConfigurationError, match=f"L402_VERIFY_SETTLEMENT is '{text}', which cannot be read"):
         rules_from({"L402_VERIFY_SETTLEMENT": text})
 
 
@@ -174,7 +174,7 @@ def test_neither_yes_nor_no(text: str) -> None:
     ],
 )
 def test_settings_that_can_not_work(settings: dict[str, Any], named: str) -> None:
-    """A setting that can not work is an error at start-up that names it, and never repeats a secret."""
+    """A setting that cannot work is an error at start-up that names it, and never repeats a secret."""
     with pytest.raises(ConfigurationError) as refused:
         shop_of(settings)
     assert named in str(refused.value)
@@ -293,7 +293,7 @@ def test_a_setting_that_a_provider_reads(provider: Any, unknown: list[tuple[str,
 
 @pytest.mark.parametrize("price", [0, -1, 1.0, True, "21", None, 21_000_000 * 10**8 + 1])
 def test_prices_that_are_none(price: Any) -> None:
-    """Case 57: an amount that can not be paid is an error where the offer is made."""
+    """Case 57: an amount that cannot be paid is an error where the offer is made."""
     with pytest.raises(ConfigurationError, match=r"price|amount"):
         Offer(price)
 
@@ -318,7 +318,7 @@ async def charges_for_all(status: int) -> bool:
         ({"bind": "path"}, "bind must be"),
         ({"max_body": -1}, "max_body must be"),
         ({"max_body": 1e6}, "max_body must be"),
-        ({"price": lambda request: 1, "bind": "endpoint"}, "a computed price can not have bind"),
+        ({"price": lambda request: 1, "bind": "endpoint"}, "a computed price cannot have bind"),
         ({"charge_if": 200}, "charge_if must be a plain function of the status, not 200"),
         ({"charge_if": None}, "charge_if must be"),
         ({"charge_if": charges_for_all}, "charge_if must be"),
@@ -340,7 +340,7 @@ def test_what_an_offer_is_bound_to(bind: Bind | None, binds: bool) -> None:
 
 @pytest.mark.parametrize("is_method", [False, True])
 def test_what_a_priced_endpoint_was_made_from(is_method: bool) -> None:
-    """It is known as such, a bound method too, and not as priced; what can not be marked is passed over."""
+    """It is known as such, a bound method too, and not as priced; what cannot be marked is passed over."""
 
     def plain(_: object = None) -> None: ...
     def paid() -> None: ...
@@ -387,7 +387,7 @@ def test_offers_with_the_same_terms(other: dict[str, Any]) -> None:
 
 
 def test_the_largest_offer_can_be_bought() -> None:
-    """The most that an offer may say is a credential that works: nobody pays for one that can not be honoured."""
+    """The most that an offer may say is a credential that works: nobody pays for one that cannot be honoured."""
     offer = Offer(sats(21_000_000 * 10**8), uses=1_000_000_000, valid_for=100 * 365 * 24 * 3600)
     shop = Shop()
     assert isinstance(shop.decide(offer, ask("GET /thing", shop.buy(offer))), Delivery)

@@ -93,7 +93,7 @@ class Second(First):
 
 
 class Silent(First):
-    """A provider that can not say whether a payment was received."""
+    """A provider that cannot say whether a payment was received."""
 
     is_settled = property()
 
@@ -310,7 +310,7 @@ def test_an_invoice_of_another_workers(
 def test_one_that_can_not_say_could_not_be_asked() -> None:
     """Without `verify_settlement` such a provider is welcome; asked all the same, it does not say no."""
     both = Failover(Silent(), Second())
-    with pytest.raises(ProviderError, match="Silent can not say"):
+    with pytest.raises(ProviderError, match="Silent cannot say"):
         drive(both.is_settled(bytes(32)))
     cast(First, both.providers[1]).received = True
     assert drive(both.is_settled(bytes(32))) is True

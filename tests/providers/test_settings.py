@@ -118,9 +118,9 @@ def test_a_macaroon_comes_from_a_file(tmp_path: Path, content: bytes) -> None:
         ({"macaroon": "zz" + SECRET}, "macaroon is no macaroon of LND's; bake one"),
         ({"macaroon": "020"}, "macaroon is no macaroon of LND's; bake one"),
         ({"macaroon_file": "KEY"}, "macaroon_file=.*KEY is no macaroon of LND's; bake one"),
-        ({"macaroon_file": "NONE"}, "macaroon_file=.*NONE can not be read: No such file"),
-        ({"macaroon_file": ""}, "macaroon_file=.* can not be read: Is a directory"),
-        ({"macaroon_file": 7}, "macaroon_file=7 can not be read: TypeError"),
+        ({"macaroon_file": "NONE"}, "macaroon_file=.*NONE cannot be read: No such file"),
+        ({"macaroon_file": ""}, "macaroon_file=.* cannot be read: Is a directory"),
+        ({"macaroon_file": 7}, "macaroon_file=7 cannot be read: TypeError"),
     ],
 )
 def test_a_macaroon_has_to_be_one(tmp_path: Path, settings: dict[str, Any], fault: str) -> None:
@@ -135,7 +135,7 @@ def test_a_macaroon_has_to_be_one(tmp_path: Path, settings: dict[str, Any], faul
 
 @pytest.mark.parametrize("name", ["LND", "CoreLightning"])
 def test_a_certificate_has_to_be_one(tmp_path: Path, name: str) -> None:
-    """One that can not be read, is none, or would never be used is refused at start-up."""
+    """One that cannot be read, is none, or would never be used is refused at start-up."""
     make, cert = MAKERS[name], certificate(tmp_path) / "tls.cert"
     (tmp_path / "key").write_text(SECRET)
     with pytest.raises(ConfigurationError, match=f"^{name}: tls_cert=.*/none is no certificate .*: No such file"):
@@ -224,17 +224,17 @@ def test_a_secret_need_not_stand_in_the_url(
         (f"lnd://node?macaroon={SECRET}", "unknown scheme 'lnd'"),
         (f"lnd+ftp://node?macaroon={SECRET}", "unknown scheme 'lnd.ftp'"),
         (f"cln+rest://node?rune={SECRET}", "unknown scheme 'cln.rest'"),
-        (f"lnbits+https://[::1?invoice_key={SECRET}", "it can not be read"),
+        (f"lnbits+https://[::1?invoice_key={SECRET}", "it cannot be read"),
         (f"lnbits+https://node?invoice_key={SECRET}&wallet=1", "parameter 2 is none of invoice_key, "),
         (f"phoenixd+http://node?password={SECRET}&tls_cert=x", "parameter 2 is none of network, password"),
         (f"phoenixd+http://node?password=ab&{SECRET}", "parameter 2 is none of .*; write '&' within a value as %26"),
-        (f"phoenixd+http://node?password_file={SECRET}", "the file that password_file names can not be read: No such"),
+        (f"phoenixd+http://node?password_file={SECRET}", "the file that password_file names cannot be read: No such"),
         (f"phoenixd+http://node?password_env={SECRET}", "the environment variable that password_env names is not set"),
-        (f"lnd+https://node?macaroon_file={SECRET}", "the file that macaroon_file names can not be read: No such"),
+        (f"lnd+https://node?macaroon_file={SECRET}", "the file that macaroon_file names cannot be read: No such"),
         (f"cln+https://node?rune={SECRET}&timeout={SECRET}", "timeout is a number of seconds, such as timeout=3"),
         (f"phoenixd+http://node?password={SECRET}#{SECRET}", "write a '#' in it as %23"),
         (f"lnd+https://node?macaroon=02{SECRET}&route_hints={SECRET}", "route_hints is yes or no"),
-        ("cln+https://node?rune_file=/nowhere/rune", "the file that rune_file names can not be read: No such file"),
+        ("cln+https://node?rune_file=/nowhere/rune", "the file that rune_file names cannot be read: No such file"),
         ("cln+https://node?rune_env=NO_SUCH_VARIABLE", "the environment variable that rune_env names is not set"),
     ],
 )

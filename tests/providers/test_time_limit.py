@@ -156,7 +156,7 @@ def test_a_function_that_hangs(run: Run, working: LND) -> None:
 
 
 def test_whom_a_late_function_leaves_no_time_is_not_to_blame(run: Run, working: LND) -> None:
-    """A plain function can not be cut off. The next provider has no time left then, and is no failing one for it."""
+    """A plain function cannot be cut off. The next provider has no time left then, and is no failing one for it."""
 
     def late(request: InvoiceRequest) -> str:
         time.sleep(0.4)

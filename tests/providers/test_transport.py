@@ -265,7 +265,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lnd_failure(node: Node, **settings: Any) -> ProviderError:
-    """How asking an LND ends that can not be trusted."""
+    """How asking an LND ends that cannot be trusted."""
     provider = LND(node.url, macaroon=node.secret, network="regtest", **settings)
     with pytest.raises(ProviderError) as caught:
         drive(provider.create_invoice(REQUEST))

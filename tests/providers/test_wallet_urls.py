@@ -79,7 +79,7 @@ def test_a_nostr_wallet_by_url(url: str, network: str, tmp_path: Path, monkeypat
         (f"{WALLET}?{RELAYS}&secret=hunter2", "copy the wallet's whole"),
         (f"{WALLET}?secret={SECRET}", "copy the wallet's whole"),
         (f"{WALLET}?{RELAYS}&secret={SECRET}&secret_file=x", "give one of"),
-        (f"{WALLET}?{RELAYS}&secret_file=/no/such/file", "the file that secret_file names can not be read"),
+        (f"{WALLET}?{RELAYS}&secret_file=/no/such/file", "the file that secret_file names cannot be read"),
         (f"{WALLET}?{RELAYS}&secret={SECRET}&network=hunter", "network must be one of"),
         (f"{WALLET}?{RELAYS}&secret={SECRET}&timeout=hunter2", "timeout is a number of seconds"),
         (f"{WALLET}?{RELAYS}&secret={SECRET}&timeout=0", "timeout must be a number of seconds above 0"),

@@ -170,7 +170,7 @@ def test_currencies_are_kept_apart() -> None:
 
 
 def test_a_price_beyond_all_bitcoin_is_a_fault_of_the_rate() -> None:
-    """A tiny rate makes no price that an invoice can not have."""
+    """A tiny rate makes no price that an invoice cannot have."""
     with pytest.raises(RateError, match="21 million bitcoin"):
         drive(quoting("0.000000001").convert(usd("1")))
 

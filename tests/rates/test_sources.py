@@ -211,7 +211,7 @@ def test_nobody_there(make: Any, shape: Any, ask: Ask) -> None:
     """A server that is gone is a `ProviderError`, as it is for an invoice."""
     with serving(Answer(b"")) as url:
         pass
-    with pytest.raises(ProviderError, match="can not be reached"):
+    with pytest.raises(ProviderError, match="cannot be reached"):
         ask(make(url), "USD")
 
 
@@ -220,7 +220,7 @@ def test_nobody_there(make: Any, shape: Any, ask: Ask) -> None:
     "url", ["", "rates.example", "ftp://rates.example", "http://a:b@rates.example", "http://x?y=1"]
 )
 def test_refuses_what_is_no_address(make: Any, shape: Any, url: str) -> None:
-    """An address that can not work is named at start-up."""
+    """An address that cannot work is named at start-up."""
     with pytest.raises(ConfigurationError, match="url must be"):
         make(url)
 

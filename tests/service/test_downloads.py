@@ -90,7 +90,7 @@ def test_a_link_expires(service: Service, tmp_path: Path, png_to_webp: bytes) ->
 
 
 def test_two_buyers_of_one_thing_have_two_links(service: Service, png_to_webp: bytes) -> None:
-    """A link can not be guessed from another one, even for the very same order."""
+    """A link cannot be guessed from another one, even for the very same order."""
     first, second = (service.customer.buy(png_to_webp).json()["url"] for _ in range(2))
     assert first.split("/")[4] != second.split("/")[4]
     assert service.sandbox.runs == 2

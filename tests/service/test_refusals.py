@@ -1,4 +1,4 @@
-"""What can not succeed is refused before the 402: nobody pays for it, and no invoice is made."""
+"""What cannot succeed is refused before the 402: nobody pays for it, and no invoice is made."""
 
 import base64
 import gzip

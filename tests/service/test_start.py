@@ -1,4 +1,4 @@
-"""Starting the service: what can not work ends at once, with one line that says what to change."""
+"""Starting the service: what cannot work ends at once, with one line that says what to change."""
 
 import socket
 import subprocess
@@ -47,8 +47,8 @@ def check_one_line(ended: subprocess.CompletedProcess[str], *words: str) -> None
         ({"L402_PROVIDER": "lnbits+http://127.0.0.1:5000"}, ["invoice_key"]),
         ({"L402_PROVIDER": ""}, ["L402_PROVIDER"]),
         ({"L402_LEDGER": "mysql://127.0.0.1/l402"}, ["mysql", "sqlite:///"]),
-        ({"L402_LEDGER": "sqlite:////dev/null/l402.db"}, ["/dev/null/l402.db", "can not be opened"]),
-        ({"L402_LEDGER": "sqlite:////dev/null/l402.db", "WORKERS": "3"}, ["/dev/null/l402.db", "can not be opened"]),
+        ({"L402_LEDGER": "sqlite:////dev/null/l402.db"}, ["/dev/null/l402.db", "cannot be opened"]),
+        ({"L402_LEDGER": "sqlite:////dev/null/l402.db", "WORKERS": "3"}, ["/dev/null/l402.db", "cannot be opened"]),
         ({"L402_LEDGER": "memory:", "WORKERS": "2"}, ["WORKERS=2", "L402_LEDGER"]),
         ({"L402_SECRET_KEYS": "short"}, ["secret key 1", "l402 keygen"]),
         ({"L402_LEASE": "long"}, ["L402_LEASE"]),

@@ -9,13 +9,13 @@ import anyio
 
 from ..core.errors import ConfigurationError, LedgerError, Refusal
 from ..flow import Call, adrive
-from ..paywall.callers import from_pem
+from ..paywall.body_budget import too_slow
+from ..paywall.caller_binding import from_pem
 from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer, Sale
 from ..paywall.paywall import Decision, Paywall
 from ..paywall.request import Body, RequestView, announced_length
 from ..paywall.response import Response, body_length, undelivered
-from ..paywall.spool import too_slow
 from .body import KeptBody
 
 Scope: TypeAlias = MutableMapping[str, Any]

@@ -50,7 +50,7 @@ class Handshake(Visit):
         self._is_over = True
 
     async def answer(self, response: Response) -> None:
-        """Give this response in place of a WebSocket; a plain 403 where the server can not send one."""
+        """Give this response in place of a WebSocket; a plain 403 where the server cannot send one."""
         if self._answered:
             return
         self._answered = True

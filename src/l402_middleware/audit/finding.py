@@ -12,7 +12,7 @@ Status: TypeAlias = Literal["priced", "free", "hole"]
 
 _PRICE_IT: Final = "put @l402_required(price=...) under the route's decorator, on the function itself"
 
-PREFLIGHT: Final = "OPTIONS is among its methods: a browser's preflight is asked to pay, and can not"
+PREFLIGHT: Final = "OPTIONS is among its methods: a browser's preflight is asked to pay, and cannot"
 
 # A decorator under a decorator: deeper nesting than this is nobody's route.
 _MAX_DEPTH: Final = 6
@@ -98,7 +98,7 @@ def decorators_above(endpoint: object) -> list[str]:
     """The names of the decorators, outermost first, above the one that priced `endpoint`, whose mark they keep."""
     names = []
     while isinstance(endpoint, FunctionType) and offer_of(getattr(endpoint, "__wrapped__", None)) is not None:
-        # A decorator that keeps the name of what it wraps can not keep that of its code.
+        # A decorator that keeps the name of what it wraps cannot keep that of its code.
         names.append(endpoint.__code__.co_qualname.partition(".<locals>")[0])
         endpoint = endpoint.__wrapped__  # type: ignore[attr-defined]
     return names

@@ -13,7 +13,7 @@ from ..core.errors import ConfigurationError
 
 
 class LoadingError(Exception):
-    """The application can not be had; the message says why, and where that was raised."""
+    """The application cannot be had; the message says why, and where that was raised."""
 
 
 def load_application(target: str, *, is_factory: bool = False) -> object:
@@ -33,7 +33,7 @@ def load_application(target: str, *, is_factory: bool = False) -> object:
         try:
             found: Any = import_module(module)
         except (Exception, SystemExit) as error:
-            raise LoadingError(f"{module} can not be imported: {_said(error)}") from None
+            raise LoadingError(f"{module} cannot be imported: {_said(error)}") from None
         try:
             found = attrgetter(name)(found)
         except AttributeError:

@@ -153,12 +153,12 @@ def explore(app: object, place: Place) -> Found:
 
 
 def explore_or_say(app: object, place: Place) -> list[Finding]:
-    """As `explore`, with one finding on an application that can not be looked into."""
+    """As `explore`, with one finding on an application that cannot be looked into."""
     found = explore(app, place)
     if found is not None:
         return found
     verdict = free(
-        f"{name_of(app)} is an application that can not be looked into",
+        f"{name_of(app)} is an application that cannot be looked into",
         "give it a paywall of its own, and list this path among the exceptions",
     )
     return [place.finding("*", "/{path}", verdict)]

@@ -120,7 +120,7 @@ def _route(route: Any, place: Place) -> Iterator[Finding]:
         yield from explore_or_say(route.app, replace(place, host=route.host))
     else:
         verdict = free(
-            f"{name_of(route)} is a kind of route that can not be looked into",
+            f"{name_of(route)} is a kind of route that cannot be looked into",
             "price it by other means, and list it among the exceptions",
         )
         yield place.finding("*", getattr(route, "path", "/{path}"), verdict)
@@ -135,7 +135,7 @@ def _http(route: Any, place: Place) -> Iterator[Finding]:
         if any(verdict.offer for verdict in verdicts.values()):
             verdicts = {name: _unlike_its_siblings(endpoint, verdict) for name, verdict in verdicts.items()}
     elif not _is_called_with_a_request(route):
-        reason = f"{name_of(endpoint)} is an ASGI application of its own, which can not be looked into"
+        reason = f"{name_of(endpoint)} is an ASGI application of its own, which cannot be looked into"
         verdicts = {"*": free(reason, "write it as a function or an HTTPEndpoint, or list it among the exceptions")}
     else:
         names = [name for name in listed if name != "HEAD" or "GET" not in listed] or ["*"]

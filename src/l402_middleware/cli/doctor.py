@@ -73,7 +73,7 @@ def _variables(path: str) -> dict[str, str]:
     try:
         lines = Path(path).read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"--env-file can not be read: {type(error).__name__}") from None
+        raise ConfigurationError(f"--env-file cannot be read: {type(error).__name__}") from None
     found = {}
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line or line.startswith("#"):

@@ -8,7 +8,7 @@ from ..inspection import Parts
 
 
 class Failure(Exception):
-    """What the command was asked for can not be done; the message says why."""
+    """What the command was asked for cannot be done; the message says why."""
 
 
 def lines_of(parts: Parts, indent: str = "") -> Iterable[str]:

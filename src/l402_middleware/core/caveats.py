@@ -1,6 +1,6 @@
 """Caveats: the conditions in a macaroon, and how a repeated one may only narrow (bLIP 26, "Caveats").
 
-A challenge carries exactly three, because npm's `macaroon`, the most limited library, can not write a fourth:
+A challenge carries exactly three, because npm's `macaroon`, the most limited library, cannot write a fourth:
 
     services=<service>:0
     <service>_valid_until=<unix seconds>
@@ -73,7 +73,7 @@ class Caveats:
         """
         if not _UNIX_SECONDS.fullmatch(str(terms.valid_until).encode()):
             raise ConfigurationError(
-                f"a credential can not be valid until {terms.valid_until}: it must be whole unix seconds below 10**15; "
+                f"a credential cannot be valid until {terms.valid_until}: it must be whole unix seconds below 10**15; "
                 "lower valid_for, or look at the expiry of the provider's invoices"
             )
         uses = "*" if terms.uses is None else terms.uses

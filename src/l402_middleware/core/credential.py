@@ -83,7 +83,7 @@ class Issuer:
         identifier = parts.identifier
         if len(identifier) != IDENTIFIER_BYTES or identifier[:2] != VERSION:
             raise BadCredential("malformed-credential")
-        # The location is not signed: held to one value, it can not make two tokens out of one.
+        # The location is not signed: held to one value, it cannot make two tokens out of one.
         if parts.location != self._raw_location:
             raise BadCredential("wrong-service")
         payment_hash, token_id = identifier[2:34], identifier[34:]

@@ -2,12 +2,12 @@
 
     L402Error
     ├── ConfigurationError   our caller's mistake; raised at start-up, names the setting and the remedy
-    ├── BadCredential        what a client presented can not be honoured; becomes a 402 with its code
+    ├── BadCredential        what a client presented cannot be honoured; becomes a 402 with its code
     ├── Refusal              a price function's own "no" to a request; becomes that status, before any invoice
     ├── InvalidInvoice       a string that is not a well-formed BOLT 11 invoice
     ├── ProviderError        the Lightning backend failed or answered wrongly; becomes a 503
     ├── RateError            no exchange rate that can be trusted, for a fiat price; becomes a 503
-    └── LedgerError          the ledger failed or can not be reached; becomes a 503
+    └── LedgerError          the ledger failed or cannot be reached; becomes a 503
 
 No message carries a secret: no key, preimage, macaroon, credential or backend answer.
 """
@@ -37,7 +37,7 @@ class ConfigurationError(L402Error):
 
 
 class BadCredential(L402Error):
-    """A presented credential can not be honoured.
+    """A presented credential cannot be honoured.
 
     `code` goes into the answer's body, for programs; the message is its `title`, for people.
     """
@@ -62,7 +62,7 @@ _TITLES: dict[CredentialCode, str] = {
 
 
 class Refusal(L402Error):
-    """Raised by a price function for a request that can not succeed: nobody is asked to pay for it.
+    """Raised by a price function for a request that cannot succeed: nobody is asked to pay for it.
 
     `status` is a 4xx, or 503 for "not now"; `code` is a stable kebab-case string for programs and
     `title` one sentence for people; both go into the RFC 9457 body. `retry_after`, in seconds, says when to come again.
@@ -106,8 +106,8 @@ class ProviderError(L402Error):
 
 
 class RateError(L402Error):
-    """There is no exchange rate that can be trusted, so a fiat price can not be said; the message names the sources."""
+    """There is no exchange rate that can be trusted, so a fiat price cannot be said; the message names the sources."""
 
 
 class LedgerError(L402Error):
-    """The ledger failed or can not be reached; nothing was served, and what was held stays usable."""
+    """The ledger failed or cannot be reached; nothing was served, and what was held stays usable."""

@@ -53,7 +53,7 @@ class Fiat:
 def fiat(amount: str | int | Decimal, currency: str) -> Fiat:
     """`amount` units of `currency`: `fiat("0.02", "CHF")`.
 
-    Raises `ConfigurationError` as `Fiat` does, and for a float, which can not hold 0.02: give the number as a text.
+    Raises `ConfigurationError` as `Fiat` does, and for a float, which cannot hold 0.02: give the number as a text.
     """
     number = exact(amount)
     if number is None:

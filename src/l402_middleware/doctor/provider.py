@@ -62,7 +62,7 @@ def _settlement(examination: Examination, provider: SettlementCheck, payment_has
         settled = drive(provider.is_settled(payment_hash))
     except ProviderError as error:
         status: Status = "failed" if examination.verify_settlement else "warning"
-        found = f"it can not be asked whether a payment arrived: {error}"
+        found = f"it cannot be asked whether a payment arrived: {error}"
         return Finding("provider", status, found, "give it a key that may look payments up, for verify_settlement")
     if settled:
         remedy = "look into the backend; with verify_settlement, what nobody paid would be served"

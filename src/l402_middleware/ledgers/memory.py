@@ -77,7 +77,7 @@ class MemoryLedger:
 
     Raises `ConfigurationError` where `WEB_CONCURRENCY` announces several workers. A forked child would
     count for itself, and each worker would honour the same payment, so every step there raises `LedgerError`.
-    Workers that each make a ledger of their own can not be seen from here: give those a `SQLiteLedger`.
+    Workers that each make a ledger of their own cannot be seen from here: give those a `SQLiteLedger`.
     """
 
     keeps_keys = True

@@ -40,7 +40,7 @@ class PostgresLedger:
     `pool_size` connections, which have to be sessions of their own: a pooler in transaction mode will not do.
     A step takes 5 s at most for each of waiting for a connection, opening it and running, and raises `LedgerError`
     after that. A step under way is carried through when its task is cancelled.
-    Raises `ConfigurationError` where `url` can not be read, without repeating it.
+    Raises `ConfigurationError` where `url` cannot be read, without repeating it.
     """
 
     keeps_keys = True

@@ -2,7 +2,7 @@
 --
 -- Every function locks the payment's row before it writes anything else of that payment, and takes the time from its
 -- caller: machines count by their own clocks, and the database's is not asked. Endpoints are UTF-8 as bytea, because a
--- path may hold what text can not (NUL, or a character that the database's encoding lacks), and so that they sort by
+-- path may hold what text cannot (NUL, or a character that the database's encoding lacks), and so that they sort by
 -- code point; read them with convert_from(endpoint, 'UTF8').
 --
 -- Nothing adds to a total while a payment is served, so concurrent payments never wait for each other: a total is what

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL: a few for each event loop, and a few for all threads of the process.
 
-They are opened by the step that needs one, not in the background: a step that can not have one says why, at once, and
+They are opened by the step that needs one, not in the background: a step that cannot have one says why, at once, and
 the first step after an outage goes through. A step is one statement, committed by itself, and never sent again: once
 it was sent, only the server knows whether it was done.
 """
@@ -311,7 +311,7 @@ def _migration() -> bytes:
 
 
 def place_of(url: str) -> str:
-    """Where `url` leads, for messages. Raises `ConfigurationError`, without a part of it, for what can not be read.
+    """Where `url` leads, for messages. Raises `ConfigurationError`, without a part of it, for what cannot be read.
 
     That is also what libpq would read otherwise than it was meant: then its messages show parts of the password.
     """
@@ -328,7 +328,7 @@ def place_of(url: str) -> str:
         readable = False
     if not readable:
         raise ConfigurationError(
-            "PostgresLedger: the URL can not be read; it looks like postgresql://user:password@host:5432/database, "
+            "PostgresLedger: the URL cannot be read; it looks like postgresql://user:password@host:5432/database, "
             "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
         )
     return f"postgresql://{host}:{port}/{parameters.get('dbname', '')}"

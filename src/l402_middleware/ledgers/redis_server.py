@@ -195,12 +195,12 @@ class Server:
                 return f"there is no TLS with it ({cause.reason}); are the scheme, the port and ssl_ca_certs right?"
             cause = cause.__cause__ or cause.__context__
         if isinstance(error, exceptions.ConnectionError | OSError):
-            return "it can not be reached; is it running, and is its address right?"
+            return "it cannot be reached; is it running, and is its address right?"
         return f"it refused a command ({type(error).__name__}); its log may say why"
 
 
 _DENIED = "it refused the user name or password; put the right ones into its address"
-_REPLICA = "it is a replica, which can not be written; give the address of the primary"
+_REPLICA = "it is a replica, which cannot be written; give the address of the primary"
 _FULL = "its memory is full; raise its maxmemory, and the next request goes through"
 _TOO_LONG = "it did not answer within {timeout:g} s; is it overloaded, stopped or cut off, or its port not one for TLS?"
 
@@ -221,11 +221,11 @@ _REMEDIES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (
         exceptions.ResponseError,
         "READONLY",
-        "it is a replica, which can not be written; give the address of the primary",
+        "it is a replica, which cannot be written; give the address of the primary",
     ),
     (exceptions.OutOfMemoryError, "", _FULL),
     (exceptions.ResponseError, "OOM ", _FULL),
-    (exceptions.ResponseError, "MISCONF", "it can not write to its disk; make room there, its log says more"),
+    (exceptions.ResponseError, "MISCONF", "it cannot write to its disk; make room there, its log says more"),
     (
         exceptions.ResponseError,
         "WRONGTYPE",

@@ -91,7 +91,7 @@ class SQLiteLedger:
                     self._writer = Writer(self.path, tables.migrate, tables.prune)
                 except RuntimeError as error:
                     raise LedgerError(
-                        f"ledger {self.path}: its thread can not start ({error}); raise the limit of threads"
+                        f"ledger {self.path}: its thread cannot start ({error}); raise the limit of threads"
                     ) from None
             self._writer.queue.put(operation)
 

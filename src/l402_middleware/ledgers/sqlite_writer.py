@@ -279,12 +279,12 @@ def _connect(path: str, migrate: Callable[[sqlite3.Connection], None]) -> sqlite
 
 
 _FULL = "the disk is full; make room, and the next request goes through"
-_NO_ENTRY = "it can not be opened; make sure that its folder exists and that this process may write there"
+_NO_ENTRY = "it cannot be opened; make sure that its folder exists and that this process may write there"
 _GONE = (
     "it was moved, removed or replaced while in use; put it back, or restart to begin with an empty ledger (uses "
     "already delivered are then no longer known)"
 )
-_READ_ONLY = "it can not be written; give this process the right to write to the file and to its folder"
+_READ_ONLY = "it cannot be written; give this process the right to write to the file and to its folder"
 _DAMAGED = (
     "it is not an intact SQLite database; restore a backup, or move it away and start with an empty one (uses "
     "already delivered are then no longer known)"

@@ -47,7 +47,7 @@ class Denylist:
     def has(self, token_id: bytes, now: float) -> bool:
         """Whether the token was revoked. Raises `LedgerError` where the list is older than a minute."""
         if not self._counts(now):
-            raise LedgerError("the list of revoked tokens can not be read from the ledger")
+            raise LedgerError("the list of revoked tokens cannot be read from the ledger")
         return token_id in self._revoked
 
     def _counts(self, now: float) -> bool:

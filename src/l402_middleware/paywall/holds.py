@@ -75,7 +75,7 @@ class Holds:
         return settled
 
     def release(self, hold: Hold) -> Flow[None]:
-        """Give a use back. Where the ledger can not be told, the end of the lease will do it."""
+        """Give a use back. Where the ledger cannot be told, the end of the lease will do it."""
         self._forget(hold)
         try:
             yield from do(self._ledger.release(hold.payment_hash, hold.hold_id, self._clock()))

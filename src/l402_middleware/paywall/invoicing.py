@@ -61,7 +61,7 @@ class Invoicing:
         )
 
     def is_settled(self, payment_hash: bytes) -> Flow[bool]:
-        """Whether the backend has received the payment. Raises `ProviderError` where it can not be asked."""
+        """Whether the backend has received the payment. Raises `ProviderError` where it cannot be asked."""
         return (yield from self._failover.is_settled(payment_hash))
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ def accepted(created: CreatedInvoice, request: InvoiceRequest, network: str, now
     try:
         invoice = decode(created.bolt11)
     except InvalidInvoice as error:
-        raise ProviderError("wrong-invoice", f"the provider's invoice can not be read: {error}") from None
+        raise ProviderError("wrong-invoice", f"the provider's invoice cannot be read: {error}") from None
     if invoice.network != network:
         fault = f"is for {invoice.network}, not for {network}"
     elif invoice.amount != request.amount:

@@ -45,7 +45,7 @@ class ChallengeLimit:
 
     Each process counts for itself; with `storage`, a URL that the package `limits` understands, all that name the same
     one count together as well. Where that fails they go on counting for themselves: nobody is served without payment
-    for that, and nobody is refused. Raises `ConfigurationError` for what can not work.
+    for that, and nobody is refused. Raises `ConfigurationError` for what cannot work.
     """
 
     _key: bytes
@@ -141,7 +141,7 @@ class Store:
         except (errors.ConfigurationError, ValueError, NotImplementedError, AssertionError) as error:
             # Their messages may repeat the URL, with its password.
             raise ConfigurationError(
-                f"limit_storage {scheme}:... can not be used ({type(error).__name__}): name one that the package "
+                f"limit_storage {scheme}:... cannot be used ({type(error).__name__}): name one that the package "
                 "limits supports, and install what it needs; redis://host:port/db needs l402_middleware[limits,redis]"
             ) from None
         self._rate = parse(rate)

@@ -19,7 +19,7 @@ ChargeIf: TypeAlias = Callable[[int], bool]
 
 DEFAULT_MAX_BODY = 16 * 1024 * 1024
 
-# Beyond these a credential could be sold that no ledger can count, or whose end its own caveat can not say.
+# Beyond these a credential could be sold that no ledger can count, or whose end its own caveat cannot say.
 MAX_USES = 1_000_000_000
 MAX_VALID_FOR = 100 * 365 * 24 * 3600
 
@@ -45,10 +45,10 @@ class Conditions(TypedDict, total=False):
 
 
 class Offer:
-    """A price and its conditions; raises `ConfigurationError` for any that can not be kept.
+    """A price and its conditions; raises `ConfigurationError` for any that cannot be kept.
 
     - `price`: sats as an int, an amount from `sats()`, `msats()`, `usd()` or `fiat()`, or a function of the request,
-      plain or async, that returns one of these, or raises `Refusal` for a request that can not succeed.
+      plain or async, that returns one of these, or raises `Refusal` for a request that cannot succeed.
     - `uses`: how many deliveries one payment buys; None is a pass, good for any number while it is valid.
     - `valid_for`: seconds a credential stays valid after its invoice can no longer be paid.
     - `bind`: "endpoint", or "request" for exactly the quoted method, path, query and body. A computed price is
@@ -90,7 +90,7 @@ class Offer:
             raise ConfigurationError(f'bind_caller must be "ip" or "tls", or None for anybody, not {bind_caller!r}')
         if callable(price) and bind == "endpoint":
             raise ConfigurationError(
-                'a computed price can not have bind="endpoint": a credential for a cheap request would open a dear one'
+                'a computed price cannot have bind="endpoint": a credential for a cheap request would open a dear one'
             )
         if type(max_body) is not int or max_body < 0:
             raise ConfigurationError(f"max_body must be a whole number of bytes, not {max_body!r}")

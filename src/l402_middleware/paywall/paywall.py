@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeAlias
 
-from ..complaints import Complaints
 from ..core.binding import endpoint_digest
 from ..core.caveats import Caveats, Terms, UnknownCaveats
 from ..core.challenge import Challenge, problem
@@ -24,20 +23,21 @@ from ..providers.devnode import WALLET_PATH, DevNode
 from ..providers.function import InvoiceFunction
 from ..providers.provider import InvoiceRequest, Provider
 from ..rates import Rates
+from ..throttled_log import ThrottledLog
+from .body_budget import BodyBudget
 from .bounds import check_numbers, check_texts
-from .callers import callers_of, certificate_in_header
+from .caller_binding import callers_of, certificate_in_header
+from .client_address import ClientAddresses
+from .counters import Counters
 from .delivery import Delivery, Replay
-from .exposure import Exposure
 from .invoicing import Invoicing, memo_of
 from .limits import ChallengeLimit
 from .offer import Offer, as_amount
-from .peers import Peers
+from .plaintext_warning import PlaintextWarning
 from .presented import Presented
 from .redemption import Redemption, whole_digest
 from .request import RequestView
 from .response import Response, json_response, problem_response
-from .spool import Spool
-from .tallies import Tallies
 
 Decision: TypeAlias = Delivery | Response
 
@@ -75,7 +75,7 @@ class Paywall:
       where a price needs the body; those of paid requests have as much room of their own.
     - `body_seconds`: how long such a body may take, beside a second for every 16 KiB of it.
 
-    Raises `ConfigurationError` for a setting that can not work. One paywall serves any number of threads, event
+    Raises `ConfigurationError` for a setting that cannot work. One paywall serves any number of threads, event
     loops and forked workers.
     """
 
@@ -139,8 +139,8 @@ class Paywall:
             limit_storage=limit_storage,
         )
         Caveats(service, unknown_caveats)
-        self._peers = Peers(trusted_proxies, forwarded_header, certificate_header)
-        self._exposure = Exposure(is_behind_proxies=bool(trusted_proxies))
+        self._peers = ClientAddresses(trusted_proxies, forwarded_header, certificate_header)
+        self._plaintext_warning = PlaintextWarning(is_behind_proxies=bool(trusted_proxies))
         if limit_storage is not None and challenge_limit is None:
             raise ConfigurationError('limit_storage does nothing without challenge_limit, such as "60/minute"')
         self._limit = (
@@ -152,17 +152,17 @@ class Paywall:
         self._invalid_credential_status = invalid_credential_status
         self._rates = Rates(clock=clock) if rates is None else rates
         self._clock = clock
-        self._tallies = Tallies(self.ledger)
-        self._spool = Spool(spool_bodies, spool_bytes, body_seconds)
-        self._complaints = Complaints()
+        self._counters = Counters(self.ledger)
+        self._spool = BodyBudget(spool_bodies, spool_bytes, body_seconds)
+        self._log = ThrottledLog()
         self._redemption = Redemption(
             self.ledger,
             self._invoicing,
-            self._tallies,
+            self._counters,
             replay=Replay(replay_for, replay_max_bytes) if replay_for else None,
             lease=lease,
             verify_settlement=verify_settlement,
-            spool=Spool(spool_bodies, spool_bytes, body_seconds),
+            spool=BodyBudget(spool_bodies, spool_bytes, body_seconds),
             clock=clock,
         )
         self._credentials: Presented | None = None
@@ -191,15 +191,15 @@ class Paywall:
         except Refusal as refusal:
             return problem_response(refusal.status, refusal.code, refusal.title, retry_after=refusal.retry_after)
         except ProviderError as error:
-            self._complaints.log(logging.ERROR, "no invoice, so 503 for %s: %s", request.endpoint_name, error)
+            self._log.log(logging.ERROR, "no invoice, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable("invoice-unavailable", "No invoice can be made at the moment; nothing was charged.")
         except RateError as error:
-            self._complaints.log(logging.ERROR, "no rate, so 503 for %s: %s", request.endpoint_name, error)
-            return _unavailable("rate-unavailable", "The price can not be said in sats at the moment; try again.")
+            self._log.log(logging.ERROR, "no rate, so 503 for %s: %s", request.endpoint_name, error)
+            return _unavailable("rate-unavailable", "The price cannot be said in sats at the moment; try again.")
         except LedgerError as error:
-            self._complaints.log(logging.ERROR, "no ledger, so 503 for %s: %s", request.endpoint_name, error)
+            self._log.log(logging.ERROR, "no ledger, so 503 for %s: %s", request.endpoint_name, error)
             return _unavailable(
-                "ledger-unavailable", "Payments can not be looked up at the moment; yours stays good, try again."
+                "ledger-unavailable", "Payments cannot be looked up at the moment; yours stays good, try again."
             )
 
     def _admit(self, request: RequestView, offer: Offer) -> Flow[Decision]:
@@ -220,7 +220,7 @@ class Paywall:
     def _challenge(
         self, issuer: Issuer, request: RequestView, offer: Offer, fault: BadCredential | None
     ) -> Flow[Response]:
-        self._exposure.look_at(request)
+        self._plaintext_warning.look_at(request)
         if self._limit and (seconds := (yield from self._limit.count(request.peer))):
             raise Refusal(
                 429,
@@ -262,8 +262,8 @@ class Paywall:
         status, code, title = 402, "payment-required", "Payment required: pay the invoice, then repeat the request."
         if fault is not None:
             status, code, title = self._invalid_credential_status, fault.code, f"{fault} Here is a new challenge."
-        if self._tallies.add("refused" if fault else "offered", request.endpoint_name, self._clock()):
-            yield from self._tallies.flush()
+        if self._counters.add("refused" if fault else "offered", request.endpoint_name, self._clock()):
+            yield from self._counters.flush()
         members = problem(status, code, title) | challenge.members()
         return json_response(status, members, [(b"www-authenticate", challenge.header().encode())])
 
@@ -315,14 +315,14 @@ class Paywall:
 
     def close(self) -> None:
         """Give up the ledger's files and the blocking connections. Using the paywall again opens them again."""
-        drive(self._tallies.flush())
+        drive(self._counters.flush())
         self._invoicing.close()
         self._rates.close()
         self.ledger.close()
 
     async def aclose(self) -> None:
         """`close`, and the connections of the running event loop too."""
-        await adrive(self._tallies.flush())
+        await adrive(self._counters.flush())
         await self._invoicing.aclose()
         await self._rates.aclose()
         self.close()

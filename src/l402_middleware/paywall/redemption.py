@@ -11,7 +11,9 @@ from ..core.credential import Verified
 from ..core.errors import BadCredential
 from ..flow import Flow, do
 from ..ledgers.ledger import Busy, Claim, Held, Kept, Ledger, Revoked, Spent
-from .callers import came_from
+from .body_budget import BodyBudget
+from .caller_binding import came_from
+from .counters import Counters
 from .delivery import Delivery, Payment, Replay
 from .denylist import Denylist
 from .holds import Hold, Holds
@@ -19,8 +21,6 @@ from .invoicing import Invoicing
 from .offer import Offer
 from .request import Body, RequestView
 from .response import Response, problem_response, unpack
-from .spool import Spool
-from .tallies import Tallies
 
 # How long after its credential's end a payment is remembered, in seconds: clocks are moved back by hours, not days.
 MEMORY: Final = 24 * 3600
@@ -38,17 +38,17 @@ class Redemption:
         self,
         ledger: Ledger,
         invoicing: Invoicing,
-        tallies: Tallies,
+        tallies: Counters,
         *,
         replay: Replay | None,
         lease: float,
         verify_settlement: bool,
-        spool: Spool,
+        spool: BodyBudget,
         clock: Callable[[], float],
     ) -> None:
         self._ledger = ledger
         self._invoicing = invoicing
-        self._tallies = tallies
+        self._counters = tallies
         self._replay = replay
         self._lease = lease
         self._verify_settlement = verify_settlement
@@ -62,7 +62,7 @@ class Redemption:
         """The handler's `Delivery`, or the answer in its place: a kept one, or a 409 that asks to come again.
 
         Raises `BadCredential` where the credential is not good for this request, or no longer, `LedgerError` and
-        `ProviderError` where that can not be found out.
+        `ProviderError` where that cannot be found out.
         """
         terms = verified.terms
         if terms.endpoint != endpoint_digest(request.endpoint):
@@ -121,8 +121,8 @@ class Redemption:
         return delivery
 
     def _admit_pass(self, request: RequestView, offer: Offer, payment: Payment) -> Flow[Delivery]:
-        if self._tallies.add("delivered", request.endpoint_name, self._clock()):
-            yield from self._tallies.flush()
+        if self._counters.add("delivered", request.endpoint_name, self._clock()):
+            yield from self._counters.flush()
         return Delivery(payment, offer.charge_if, self._holds)
 
     def _claim(self, request: RequestView, verified: Verified) -> Claim:
@@ -166,14 +166,14 @@ def _come_again(code: str, title: str) -> Response:
     return problem_response(409, code, title, retry_after=1)
 
 
-def body_of(request: RequestView, offer: Offer, spool: Spool) -> Flow[bytes]:
-    """The digest of the request's body, which is read if it was not yet. Raises `Refusal` where that can not be."""
+def body_of(request: RequestView, offer: Offer, spool: BodyBudget) -> Flow[bytes]:
+    """The digest of the request's body, which is read if it was not yet. Raises `Refusal` where that cannot be."""
     if request.body is None:
         request.body = yield from do(request.read_body(Body(offer.max_body, spool)))
     return request.body.digest
 
 
-def whole_digest(request: RequestView, offer: Offer, spool: Spool) -> Flow[str]:
+def whole_digest(request: RequestView, offer: Offer, spool: BodyBudget) -> Flow[str]:
     """The digest of the whole request, as a credential is bound to it."""
     return digest_of(request, (yield from body_of(request, offer, spool)))
 

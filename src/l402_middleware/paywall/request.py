@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from ..core.errors import Refusal
 from ..flow import Step
-from .spool import Spool
+from .body_budget import BodyBudget
 
 # How everything that no decorator priced is counted: under its paths, which strangers choose, it would have no end.
 WHOLE_APPLICATION = "(default)"
@@ -33,7 +33,7 @@ class Body:
     It takes its room in `spool`, if there is one, until it is closed. Raises `Refusal` where there is none.
     """
 
-    def __init__(self, limit: int, spool: Spool | None = None) -> None:
+    def __init__(self, limit: int, spool: BodyBudget | None = None) -> None:
         self._limit = limit
         self._place = None if spool is None else spool.enter()
         self._file = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by close()

@@ -99,14 +99,14 @@ def unknown_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str | N
 
 
 def rules_from(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `Paywall` beside provider and keys. Raises `ConfigurationError` for one that can not be read."""
+    """The arguments of `Paywall` beside provider and keys. Raises `ConfigurationError` for one that cannot be read."""
     arguments = {}
     for name, parameter, read in _SETTINGS:
         if settings.get(name) not in (None, ""):
             try:
                 arguments[parameter] = read(settings[name])
             except (TypeError, ValueError):
-                raise ConfigurationError(f"{name} is {settings[name]!r}, which can not be read") from None
+                raise ConfigurationError(f"{name} is {settings[name]!r}, which cannot be read") from None
     rates = rates_from(settings)
     return arguments if rates is None else arguments | {"rates": rates}
 
@@ -140,7 +140,7 @@ def keys_from(settings: Mapping[str, Any]) -> Iterable[str | bytes] | None:
             with open(path, encoding="utf-8") as file:
                 keys = file.read().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"L402_SECRET_KEYS_FILE can not be read: {error}") from None
+            raise ConfigurationError(f"L402_SECRET_KEYS_FILE cannot be read: {error}") from None
         if not keys:
             raise ConfigurationError(f"L402_SECRET_KEYS_FILE={path} is empty; `l402 keygen` makes a key")
     if not keys:

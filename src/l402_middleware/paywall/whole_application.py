@@ -64,7 +64,7 @@ def _checked(path: object) -> str:
 def refuse_decorated(app: object) -> None:
     """Raise `ConfigurationError` where an endpoint below `app` makes an offer of its own.
 
-    A middleware that knows no framework can not tell which requests lead to it, and would sell it at the default
+    A middleware that knows no framework cannot tell which requests lead to it, and would sell it at the default
     price first. This looks where frameworks keep what they call; what is kept elsewhere is refused when it is called.
     """
     # With the objects themselves, because the address of one that is gone may be another's.

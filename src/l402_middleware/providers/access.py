@@ -47,7 +47,7 @@ def read_secret(provider: str, setting: str, path: str | os.PathLike[str]) -> by
         return Path(path).read_bytes()
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise ConfigurationError(f"{provider}: {setting}={path} can not be read: {reason}") from None
+        raise ConfigurationError(f"{provider}: {setting}={path} cannot be read: {reason}") from None
 
 
 def pinned(provider: str, url: str, tls_cert: str | os.PathLike[str] | None) -> ssl.SSLContext | None:

@@ -1,4 +1,4 @@
-"""Reads what a node answered, and blames the node for what can not be read. No part of an answer reaches a message."""
+"""Reads what a node answered, and blames the node for what cannot be read. No part of an answer reaches a message."""
 
 from typing import Any
 

@@ -18,7 +18,7 @@ class Breaker:
 
     `clock` gives seconds that never go back. Any number of threads and event loops may share one. A probe whose end
     is never told, such as one in flight when a worker was forked, holds the next one up for `pause` seconds only.
-    Raises `ConfigurationError` for numbers that can not work.
+    Raises `ConfigurationError` for numbers that cannot work.
     """
 
     def __init__(self, failures: int, pause: float, clock: Callable[[], float]) -> None:

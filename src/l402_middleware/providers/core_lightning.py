@@ -20,7 +20,7 @@ class CoreLightning:
     `url` is the plugin's address (`clnrest-host`, `clnrest-port`); `rune` one that allows the method `invoice`, and
     `listinvoices` for `verify_settlement`. `tls_cert` is the path of the plugin's `ca.pem` or `server.pem`: that
     certificate is then trusted, and no other. Leave it out where a public authority signed the certificate. `timeout`
-    is in seconds, for a whole request. The file is read once, here. Raises `ConfigurationError` for what can not work.
+    is in seconds, for a whole request. The file is read once, here. Raises `ConfigurationError` for what cannot work.
     """
 
     url: str

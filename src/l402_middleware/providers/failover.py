@@ -8,10 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
-from ..complaints import Complaints
 from ..core.errors import ConfigurationError, ProviderError
 from ..core.invoice import Invoice
 from ..flow import Flow, do, within
+from ..throttled_log import ThrottledLog
 from .breaker import Attempt, Breaker
 from .line import HASTE, Line
 from .provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
@@ -78,7 +78,7 @@ class Failover:
         self._breakers = [Breaker(failures, pause, clock) for _ in providers]
         self._makers: OrderedDict[bytes, Provider] = OrderedDict()
         self._lock = threading.Lock()
-        self._complaints = Complaints()
+        self._log = ThrottledLog()
 
     def __repr__(self) -> str:
         return f"Failover({', '.join(map(repr, self.providers))})"
@@ -141,7 +141,7 @@ class Failover:
                 log.error("%s fails, and is tried once every %g s from now on: %s", _name(provider), self._pause, error)
             if len(self.providers) > 1:
                 message = "%s made no invoice (%s): %s"
-                self._complaints.log(logging.WARNING, message, _name(provider), error.kind, error)
+                self._log.log(logging.WARNING, message, _name(provider), error.kind, error)
             raise
         except BaseException:
             breaker.abandoned(attempt)
@@ -156,8 +156,8 @@ class Failover:
     def is_settled(self, payment_hash: bytes) -> Flow[bool]:
         """Whether the provider that made the invoice has received the payment; where that is unknown, whether any has.
 
-        Open breakers do not matter here: whoever asks has paid. Raises `ProviderError` where that provider can not be
-        asked; where all are, if none says yes and one can not be asked.
+        Open breakers do not matter here: whoever asks has paid. Raises `ProviderError` where that provider cannot be
+        asked; where all are, if none says yes and one cannot be asked.
         """
         with self._lock:
             maker = self._makers.get(payment_hash)
@@ -168,7 +168,7 @@ class Failover:
             seconds = (until - time.monotonic()) / (len(asked) - number)
             try:
                 if not hasattr(provider, "is_settled"):
-                    raise ProviderError("rejected", f"{_name(provider)} can not say whether a payment was received")
+                    raise ProviderError("rejected", f"{_name(provider)} cannot say whether a payment was received")
                 check = cast(SettlementCheck, provider).is_settled(payment_hash)
                 if (yield from _in_time(provider, seconds, check)):
                     return True

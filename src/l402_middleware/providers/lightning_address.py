@@ -179,11 +179,11 @@ class VerifiableLightningAddress(LightningAddress):
         try:
             payment_hash = decode(bolt11).payment_hash
         except InvalidInvoice as error:
-            raise ProviderError("wrong-invoice", f"{self.address}: the invoice can not be read: {error}") from None
+            raise ProviderError("wrong-invoice", f"{self.address}: the invoice cannot be read: {error}") from None
         if not isinstance(verify, str) or verify.count(payment_hash.hex()) != 1:
             raise ProviderError(
                 "bad-answer",
-                f"the wallet service of {self.address} can not be asked whether an invoice was paid (LUD-21, with the "
+                f"the wallet service of {self.address} cannot be asked whether an invoice was paid (LUD-21, with the "
                 "payment hash in the address): use LightningAddress, and do without verify_settlement",
             )
         before, _, after = verify.partition(payment_hash.hex())

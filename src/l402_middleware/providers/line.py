@@ -35,7 +35,7 @@ class Line:
     A blocking server has a few threads, and one that waits serves nobody else. So `threads` of a process wait for as
     long as they may. More do so in haste, for `HASTE` seconds at most; and none of these comes while somebody has been
     waiting for longer than that, nor after a failure. On an event loop up to `MAX_TASKS` wait. Raises
-    `ConfigurationError` for a number that can not work.
+    `ConfigurationError` for a number that cannot work.
     """
 
     def __init__(self, threads: int) -> None:

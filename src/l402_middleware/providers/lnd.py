@@ -28,8 +28,8 @@ class LND:
     the file that LND or `lncli` wrote; it has to allow `invoices:write`, and `invoices:read` for `verify_settlement`.
     `tls_cert` is the path of LND's `tls.cert`: that certificate is then trusted, and no other. Leave it out where a
     public authority signed the certificate. `route_hints` puts the node's private channels into each invoice; a node
-    that has no public ones can not be paid without. `timeout` is in seconds, for a whole request. Both files are read
-    once, here. Raises `ConfigurationError` for what can not work.
+    that has no public ones cannot be paid without. `timeout` is in seconds, for a whole request. Both files are read
+    once, here. Raises `ConfigurationError` for what cannot work.
     """
 
     url: str
@@ -133,7 +133,7 @@ def _code(answer: httpx2.Response) -> object:
 
 
 def _refusal(answer: httpx2.Response) -> ProviderError:
-    # LND says "unknown" of a macaroon that it does not accept, of a locked wallet, and of a request it can not do.
+    # LND says "unknown" of a macaroon that it does not accept, of a locked wallet, and of a request it cannot do.
     status = answer.status_code
     if status in (401, 403) or (status == 500 and _code(answer) == _UNKNOWN):
         return ProviderError(

@@ -26,7 +26,7 @@ from .provider import CreatedInvoice, InvoiceRequest
 
 T = TypeVar("T")
 
-# How many threads wait for the wallet on behalf of trio, on which nostr-sdk can not be awaited.
+# How many threads wait for the wallet on behalf of trio, on which nostr-sdk cannot be awaited.
 _TRIO_THREADS = Threads("nostr wallet connect", 100)
 
 # NIP-47's codes, as nostr-sdk spells them at the end of its message.
@@ -45,7 +45,7 @@ class NostrWalletConnect:
     """A wallet by its connection string, `nostr+walletconnect://<public key>?relay=wss://...&secret=<hex>`.
 
     Give it a connection that may only `make_invoice` and `lookup_invoice`: wallets offer that, and then whoever finds
-    the string can not spend. Prices are rounded up to whole sats, because many wallets know no less. `timeout` is in
+    the string cannot spend. Prices are rounded up to whole sats, because many wallets know no less. `timeout` is in
     seconds, for each request, connecting included.
 
     One connection serves all threads and event loops of a process. A forked child makes its own, but can do so only
@@ -135,7 +135,7 @@ class NostrWalletConnect:
             raise ProviderError("timeout", f"the wallet did not answer within {seconds:.3g} s; is it online?")
         # The next request connects at once, instead of when nostr-sdk would try again.
         self._taken(wallet)
-        raise ProviderError("unreachable", "the wallet's Nostr relay can not be reached; is it running?")
+        raise ProviderError("unreachable", "the wallet's Nostr relay cannot be reached; is it running?")
 
     def _connected(self) -> Any:
         global _used_in  # noqa: PLW0603 - as nostr-sdk's threads are the process's
@@ -187,7 +187,7 @@ class _NotFound(ProviderError):
 def _fault(message: str) -> ProviderError:
     refused = _REFUSED.search(message)
     if refused is None:
-        return ProviderError("bad-answer", "the wallet's answer can not be read as NIP-47 has it")
+        return ProviderError("bad-answer", "the wallet's answer cannot be read as NIP-47 has it")
     code = refused[1]
     if code == "NotFound":
         return _NotFound("rejected", "the wallet knows no such invoice")

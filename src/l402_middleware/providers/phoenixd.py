@@ -20,7 +20,7 @@ class Phoenixd:
     `url` is its address (`http-bind-ip`, `http-bind-port`); `password` its `http-password-limited-access`, which can
     make invoices but not spend (`http-password` would do, and is not needed). phoenixd knows whole sats only, so prices
     are rounded up to those, and a memo is cut to 128 characters. `timeout` is in seconds, for a whole request. Raises
-    `ConfigurationError` for what can not work.
+    `ConfigurationError` for what cannot work.
     """
 
     url: str

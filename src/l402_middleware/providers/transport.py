@@ -285,7 +285,7 @@ def _failures(request: httpx2.Request) -> Generator[None]:
             if isinstance(cause, ssl.SSLError):
                 raise ProviderError("tls", f"the TLS certificate of {host} was not accepted: {cause.reason}") from None
             cause = cause.__cause__ or cause.__context__
-        raise ProviderError("unreachable", f"{host} can not be reached; is it running, and is its URL right?") from None
+        raise ProviderError("unreachable", f"{host} cannot be reached; is it running, and is its URL right?") from None
     except UnicodeError:
         # So the resolver refuses a label of more than 63 characters, and an empty one.
         raise ProviderError("unreachable", f"{host} is no host name; is its URL right?") from None

@@ -68,7 +68,7 @@ def provider_from_url(url: str) -> Provider:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ConfigurationError(f"provider URL: it can not be read; known are {FORMS}") from None
+        raise ConfigurationError(f"provider URL: it cannot be read; known are {FORMS}") from None
     if parts.scheme == "dev" and not (parts.netloc or parts.path or parts.query):
         return DevNode()
     if parts.scheme == "lnurlp":
@@ -152,4 +152,4 @@ def _read(kind: _Kind, file: str, path: str) -> str:
         raise ConfigurationError(f"provider URL: {file} names a file that is no text") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise ConfigurationError(f"provider URL: the file that {file} names can not be read: {reason}") from None
+        raise ConfigurationError(f"provider URL: the file that {file} names cannot be read: {reason}") from None

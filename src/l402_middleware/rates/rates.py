@@ -56,7 +56,7 @@ class Rates:
     - `clock`: the time in seconds.
 
     All sources are asked at once. Of those that answer, more than half must be within 10 % of their median, which is
-    taken (of an even number the lower one, so that no price is too low). Raises `ConfigurationError` for what can not
+    taken (of an even number the lower one, so that no price is too low). Raises `ConfigurationError` for what cannot
     work. One object serves any number of threads, event loops and forked workers; a process asks once at a time.
     """
 

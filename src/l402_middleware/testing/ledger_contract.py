@@ -309,7 +309,7 @@ class LedgerContract:
         assert take(settle(ledger, held, after=LIFE + 11)) is True
 
     def test_the_first_claim_says_how_many_uses_there_are(self, ledger: Ledger, take: Take, now: float) -> None:
-        """A later claim can not make a payment good for more uses than it was first held with."""
+        """A later claim cannot make a payment good for more uses than it was first held with."""
         held = claim(now)
         assert take(ledger.hold(held)) == Held(0)
         assert take(ledger.hold(claim(now, uses=20, like=held))) == Busy()

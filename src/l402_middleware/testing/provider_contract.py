@@ -90,7 +90,7 @@ class ProviderContract:
     checks_settlement = True
 
     def require_settlement_check(self) -> None:
-        """Skip the running test for a provider that can not tell."""
+        """Skip the running test for a provider that cannot tell."""
         if not self.checks_settlement:
             pytest.skip("the provider does not ask whether a payment was received")
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..core.errors import Refusal
+from ..paywall.body_budget import too_slow
 from ..paywall.delivery import Delivery
 from ..paywall.request import CHUNK_BYTES, Body, announced_length
-from ..paywall.spool import too_slow
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, WSGIEnvironment
@@ -25,7 +25,7 @@ def read_whole(environ: "WSGIEnvironment", body: Body) -> None:
         body.expect(length)
     elif not environ.get("wsgi.input_terminated"):
         if "HTTP_TRANSFER_ENCODING" in environ:
-            # Where this server's input ends can not be seen: reading on could wait for ever.
+            # Where this server's input ends cannot be seen: reading on could wait for ever.
             raise Refusal(411, "length-required", "This price is for one exact request: send a Content-Length.")
         return
     with _cut_off_in_time(environ, body):
@@ -55,7 +55,7 @@ def _copy(stream: "InputStream", length: int | None, body: Body) -> None:
 
 @contextmanager
 def _cut_off_in_time(environ: "WSGIEnvironment", body: Body) -> Iterator[None]:
-    """End the connection's input when the body's time is over: a blocking read can not be told to end otherwise."""
+    """End the connection's input when the body's time is over: a blocking read cannot be told to end otherwise."""
     connection = next((environ[name] for name in _CONNECTIONS if name in environ), None)
     if not isinstance(connection, socket.socket) or not (
         content_length(environ) or environ.get("HTTP_TRANSFER_ENCODING")

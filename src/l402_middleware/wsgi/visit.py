@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.errors import ConfigurationError
 from ..flow import Call, drive
-from ..paywall.callers import from_pem
+from ..paywall.caller_binding import from_pem
 from ..paywall.delivery import Delivery
 from ..paywall.offer import Offer, Sale
 from ..paywall.paywall import Decision, Paywall

@@ -44,7 +44,7 @@ _PARAMETER: Final = re.compile(
 )
 
 
-class Peers:
+class ClientAddresses:
     """Resolves the peer of a request.
 
     - `trusted`: addresses and networks ("10.0.0.0/8") of the proxies in front of the application, or "unix".

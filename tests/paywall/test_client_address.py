@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l402_middleware import ConfigurationError, Offer, Refusal, RequestView
-from l402_middleware.paywall.peers import MAX_FORWARDED_BYTES, MAX_HOPS, Peers
+from l402_middleware.paywall.client_address import MAX_FORWARDED_BYTES, MAX_HOPS, ClientAddresses
 
 from .shop import Shop, ask, members
 
@@ -20,7 +20,7 @@ CLIENT = "203.0.113.9"
 def seen(header: str, *lines: str, peer: str | None = "10.0.0.1", others: tuple[tuple[bytes, bytes], ...] = ()) -> Any:
     """Whom a paywall that trusts `PROXIES` takes for the peer."""
     headers = [*others, *((header.lower().encode(), line.encode("latin-1")) for line in lines)]
-    return Peers(PROXIES, header).resolve(peer, headers)
+    return ClientAddresses(PROXIES, header).resolve(peer, headers)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def seen(header: str, *lines: str, peer: str | None = "10.0.0.1", others: tuple[
 def test_without_trusted_proxies(peer: str | None, expected: str | None) -> None:
     """Case 87: nobody is trusted by default, whatever the headers say; an IPv4 address is one, however it came."""
     lies = [(b"x-forwarded-for", b"1.1.1.1"), (b"forwarded", b"for=1.1.1.1"), (b"x-real-ip", b"1.1.1.1")]
-    assert Peers((), None).resolve(peer, lies) == expected
+    assert ClientAddresses((), None).resolve(peer, lies) == expected
 
 
 @pytest.mark.parametrize("peer", [CLIENT, "11.0.0.1", "2001:db8:e::1", "testclient", "unix:", "", None])
@@ -138,9 +138,9 @@ def test_a_unix_socket_is_trusted_by_name() -> None:
     """Case 88: a proxy that connects through a Unix socket has no address."""
     lies = [(b"x-forwarded-for", b"1.1.1.1")]
     for peer in (None, ""):
-        assert Peers(["unix"], "X-Forwarded-For").resolve(peer, lies) == "1.1.1.1"
-        assert Peers(["unix"], "X-Forwarded-For").resolve(peer, []) is None
-    assert Peers(["unix"], "X-Forwarded-For").resolve(CLIENT, lies) == CLIENT
+        assert ClientAddresses(["unix"], "X-Forwarded-For").resolve(peer, lies) == "1.1.1.1"
+        assert ClientAddresses(["unix"], "X-Forwarded-For").resolve(peer, []) is None
+    assert ClientAddresses(["unix"], "X-Forwarded-For").resolve(CLIENT, lies) == CLIENT
 
 
 def test_of_long_headers_the_end_is_read() -> None:
@@ -187,7 +187,7 @@ def test_an_escape_in_a_quoted_node() -> None:
 def test_the_interface_of_a_link_local_proxy() -> None:
     """Case 88: the other end of a connection may come with this machine's interface behind a percent sign."""
     lies = [(b"x-forwarded-for", b"1.1.1.1")]
-    assert Peers(["fe80::/10"], "X-Forwarded-For").resolve("fe80::1%eth0", lies) == "1.1.1.1"
+    assert ClientAddresses(["fe80::/10"], "X-Forwarded-For").resolve("fe80::1%eth0", lies) == "1.1.1.1"
 
 
 @given(

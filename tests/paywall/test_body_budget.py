@@ -7,11 +7,11 @@ from math import inf
 import pytest
 
 from l402_middleware import Offer, Refusal
-from l402_middleware.complaints import LINES, Complaints
 from l402_middleware.core.errors import ProviderError
+from l402_middleware.paywall.body_budget import BodyBudget
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.request import Body
-from l402_middleware.paywall.spool import Spool
+from l402_middleware.throttled_log import LINES, ThrottledLog
 
 from .shop import Clock, GivenBody, Shop, ask, code, deliver, field_of
 
@@ -21,7 +21,7 @@ FULL = (503, "too-many-bodies")
 
 def test_bodies_at_a_time() -> None:
     """There is room for so many bodies, and it is free again, once, when one is closed."""
-    spool = Spool(2, 1000, 20)
+    spool = BodyBudget(2, 1000, 20)
     one, other = Body(10, spool), Body(10, spool)
     with pytest.raises(Refusal, match="Too many") as refusal:
         Body(10, spool)
@@ -37,7 +37,7 @@ def test_bodies_at_a_time() -> None:
 
 def test_bytes_together() -> None:
     """All bodies together have so many bytes, one alone as many as its own limit allows, and a refusal takes none."""
-    spool = Spool(10, 1000, 20)
+    spool = BodyBudget(10, 1000, 20)
     one, other = Body(3000, spool), Body(3000, spool)
     one.write(bytes(900))
     with pytest.raises(Refusal, match="Too many"):
@@ -57,7 +57,7 @@ def test_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body has its seconds, and one more for each 16 KiB that has arrived."""
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    body = Body(10**6, Spool(1, 10**6, 20))
+    body = Body(10**6, BodyBudget(1, 10**6, 20))
     now[0] += 15
     assert body.seconds_left() == 5
     body.write(bytes(160 * 1024))
@@ -112,7 +112,7 @@ def test_a_paid_request_has_room_of_its_own() -> None:
 
 
 def test_room_is_given_back_whatever_happens() -> None:
-    """A body that is refused half-way, or whose price can not be computed, leaves no trace in the count."""
+    """A body that is refused half-way, or whose price cannot be computed, leaves no trace in the count."""
     shop = Shop({"spool_bodies": 2})
 
     def price(request: object) -> int:
@@ -138,18 +138,18 @@ def test_room_as_it_was_set() -> None:
 def test_of_a_kind_ten_lines_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     """A flood leaves ten lines a minute of each kind, and says how many were left out when the next one comes."""
     clock = Clock()
-    complaints = Complaints(clock)
+    throttled = ThrottledLog(clock)
     for number in range(1000):
-        complaints.log(logging.WARNING, "flood %s", number)
-    complaints.log(logging.ERROR, "another")
+        throttled.log(logging.WARNING, "flood %s", number)
+    throttled.log(logging.ERROR, "another")
     assert [record.getMessage() for record in caplog.records] == [
         *(f"flood {number}" for number in range(LINES)),
         "another",
     ]
     caplog.clear()
     clock.now += 60
-    complaints.log(logging.WARNING, "flood %s", "again")
-    complaints.log(logging.ERROR, "another")
+    throttled.log(logging.WARNING, "flood %s", "again")
+    throttled.log(logging.ERROR, "another")
     said = [record.getMessage() for record in caplog.records]
     assert said == ["990 lines like the next one were left out", "flood again", "another"]
 

@@ -8,7 +8,7 @@ from .request import RequestView
 log = logging.getLogger("l402_middleware")
 
 
-class Exposure:
+class PlaintextWarning:
     """Warns, once, of a client that speaks plain HTTP to the application, or to the proxy in front of it."""
 
     def __init__(self, *, is_behind_proxies: bool) -> None:

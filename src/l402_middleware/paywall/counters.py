@@ -22,7 +22,7 @@ OTHER: Final = "(other)"
 log = logging.getLogger("l402_middleware")
 
 
-class Tallies:
+class Counters:
     """The counts of this process that the ledger does not have yet."""
 
     def __init__(self, ledger: Ledger) -> None:

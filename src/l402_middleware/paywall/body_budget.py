@@ -16,7 +16,7 @@ SLOWEST: Final = 16 * 1024
 
 
 @dataclass(slots=True)
-class Spool:
+class BodyBudget:
     """What the bodies of one kind of request share, in one process.
 
     `max_bodies` at a time, `max_bytes` together, though one alone may be as long as its offer allows; each has
@@ -56,7 +56,7 @@ class Spool:
 class Place:
     """One body's room, taken since `since` on the monotonic clock."""
 
-    spool: Spool
+    spool: BodyBudget
     since: float
     size: int = 0
     is_free: bool = False

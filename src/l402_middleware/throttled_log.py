@@ -12,7 +12,7 @@ EVERY: Final = 60.0
 log = logging.getLogger("l402_middleware")
 
 
-class Complaints:
+class ThrottledLog:
     """Logs the first ten lines of a kind in a minute; of the others only how many there were, with the next one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from l402_middleware.flow import drive
 from l402_middleware.ledgers.ledger import Total, day_of
-from l402_middleware.paywall.tallies import Tallies
+from l402_middleware.paywall.counters import Counters
 
 from .test_redemption import Ledger
 
@@ -19,7 +19,7 @@ DAY = day_of(NOW)
 )
 def test_when_it_is_time(later: float, is_time: bool) -> None:
     """At the first, then ten seconds after the last time, and wherever the clock was moved back; each time once."""
-    tallies = Tallies(Ledger())
+    tallies = Counters(Ledger())
     assert tallies.add("offered", "GET /thing", NOW)
     assert tallies.add("offered", "GET /thing", NOW + later) == is_time
     assert not tallies.add("offered", "GET /thing", NOW + later)
@@ -29,7 +29,7 @@ def test_what_is_written(caplog: pytest.LogCaptureFixture) -> None:
     """All that was counted, once, also where the ledger was away before; and nothing where nothing was counted."""
     caplog.set_level(logging.DEBUG)
     ledger = Ledger()
-    tallies = Tallies(ledger)
+    tallies = Counters(ledger)
     drive(tallies.flush())
     assert ledger.writes == 0
     ledger.away = True
