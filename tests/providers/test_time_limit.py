@@ -11,13 +11,13 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from l402_middleware import Offer, Paywall
+from l402_middleware import Offer, Paywall, bulkhead
 from l402_middleware.core.errors import ConfigurationError, ProviderError
 from l402_middleware.core.keys import KeyRing
 from l402_middleware.core.money import sats
 from l402_middleware.flow import Call, Flow, adrive, do, drive
 from l402_middleware.ledgers import MemoryLedger
-from l402_middleware.providers import LND, CreatedInvoice, DevNode, Failover, InvoiceRequest, LNbits, line
+from l402_middleware.providers import LND, CreatedInvoice, DevNode, Failover, InvoiceRequest, LNbits
 from tests.paywall.shop import KEY, ask, code
 
 from .emulators import LNDEmulator, Node, running
@@ -239,7 +239,7 @@ def test_a_slow_node_holds_few_threads() -> None:
     assert (first, second) == ("made", "made")
     assert set(others[6:]) == {"busy"}
     # Those of the first quarter of a second were let in, and their plain function could not be cut off.
-    assert slow.asked <= 2 + line.HASTE / 0.05
+    assert slow.asked <= 2 + bulkhead.HASTE / 0.05
     slow.seconds = 0.0
     assert outcomes(guarded, 4) == ["made"] * 4
 
@@ -259,18 +259,18 @@ def test_a_thread_in_haste_is_cut_off(two: list[HangingNode]) -> None:
     with ThreadPoolExecutor(10) as threads:
         kinds = list(threads.map(come, range(10)))
     assert set(kinds) <= {"timeout", "busy"}
-    assert sorted(ends)[8] < line.HASTE + BUSY < sorted(ends)[9] + BUSY
+    assert sorted(ends)[8] < bulkhead.HASTE + BUSY < sorted(ends)[9] + BUSY
     assert sorted(ends)[9] > 1.4
 
 
 def test_the_next_wallet_is_for_those_who_find_the_first_one_busy() -> None:
-    """A line before one provider is no line before the next: everybody gets an invoice."""
+    """Waiting for one provider is not waiting for the next: everybody gets an invoice."""
     assert outcomes(Failover(Slow(0.8), Slow(0.0), max_threads=1), 12, pause=0.05) == ["made"] * 12
 
 
 def test_an_event_loop_holds_many(monkeypatch: pytest.MonkeyPatch, two: list[HangingNode]) -> None:
     """Case 98: on an event loop as many wait as memory allows, and whoever comes then is answered at once."""
-    monkeypatch.setattr(line, "MAX_TASKS", 20)
+    monkeypatch.setattr(bulkhead, "MAX_TASKS", 20)
     guarded = Failover(lnbits(two[0]), failures=1000, timeout=1.0)
     kinds: list[str] = []
 
@@ -289,7 +289,7 @@ def test_an_event_loop_holds_many(monkeypatch: pytest.MonkeyPatch, two: list[Han
 
     anyio.run(main)
     assert kinds[30:] == ["timeout"] * 20
-    # Nobody stays in line.
+    # Nobody keeps a seat.
     kinds.clear()
     anyio.run(main)
     assert len(kinds) == 50

@@ -8,12 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
+from ..bulkhead import HASTE, Bulkhead
 from ..core.errors import ConfigurationError, ProviderError
 from ..core.invoice import Invoice
 from ..flow import Flow, do, within
 from ..throttled_log import ThrottledLog
 from .breaker import Attempt, Breaker
-from .line import HASTE, Line
 from .provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
 
 # How many invoices' makers are remembered. For one that is forgotten, all providers are asked.
@@ -38,7 +38,7 @@ class Failover:
     `timeout` bounds the whole, in seconds (20, or the longest `timeout` of a provider's own): each provider has an
     equal share of what is left of it, and never more than its own `timeout`. So the last one still has time when all
     before it hang. `max_threads` threads of a process wait for a provider as long as that; more do only while it
-    answers within a quarter of a second (see `line.Line`).
+    answers within a quarter of a second (see `bulkhead.Bulkhead`).
 
     Amounts are multiples of what each can express. Settlement is asked of the provider that made the invoice; where
     this process does not know which, of all. `clock` gives seconds that never go back. Raises `ConfigurationError` for
@@ -74,7 +74,7 @@ class Failover:
             raise ConfigurationError(f"timeout must be a number of seconds above 0, not {timeout!r}")
         self._pause = pause
         self._timeout = timeout
-        self._lines = [Line(max_threads) for _ in providers]
+        self._bulkheads = [Bulkhead(max_threads) for _ in providers]
         self._breakers = [Breaker(failures, pause, clock) for _ in providers]
         self._makers: OrderedDict[bytes, Provider] = OrderedDict()
         self._lock = threading.Lock()
@@ -127,13 +127,13 @@ class Failover:
         accept: Callable[[CreatedInvoice], Accepted],
     ) -> Flow[Accepted]:
         provider, breaker = self.providers[number], self._breakers[number]
-        place = None
+        seat = None
         try:
-            place = yield from do(self._lines[number].enter(after_a_failure=breaker.has_failed))
-            seconds = min(seconds, HASTE) if place.in_haste else seconds
+            seat = yield from do(self._bulkheads[number].enter(after_a_failure=breaker.has_failed))
+            seconds = min(seconds, HASTE) if seat.in_haste else seconds
             accepted = accept((yield from _in_time(provider, seconds, provider.create_invoice(request))))
         except ProviderError as error:
-            had_time = place is not None and not place.in_haste and seconds > 0
+            had_time = seat is not None and not seat.in_haste and seconds > 0
             # Neither a price that a wallet does not take nor a crowd may close it to everybody else.
             if error.kind == "rejected" or (error.kind in ("timeout", "busy") and not had_time):
                 breaker.abandoned(attempt)
@@ -147,8 +147,8 @@ class Failover:
             breaker.abandoned(attempt)
             raise
         finally:
-            if place is not None:
-                place.leave()
+            if seat is not None:
+                seat.leave()
         breaker.succeeded(attempt)
         self._remember(accepted.payment_hash, provider)
         return accepted

@@ -5,8 +5,8 @@ import threading
 import time
 from typing import Final
 
-from ..core.errors import ConfigurationError, ProviderError
-from ..flow import Step
+from .core.errors import ConfigurationError, ProviderError
+from .flow import Step
 
 # A server on an event loop may have this many requests waiting for a node: what bounds them is memory.
 MAX_TASKS: Final = 500
@@ -15,12 +15,12 @@ MAX_TASKS: Final = 500
 HASTE: Final = 0.25
 
 
-class Place:
-    """One request's place in a line. Where `in_haste`, it waits for at most `HASTE` seconds."""
+class Seat:
+    """One request's seat in a bulkhead. Where `in_haste`, it waits for at most `HASTE` seconds."""
 
     __slots__ = ("in_haste", "line")
 
-    def __init__(self, line: "dict[Place, float]", in_haste: bool) -> None:
+    def __init__(self, line: "dict[Seat, float]", in_haste: bool) -> None:
         self.line = line
         self.in_haste = in_haste
 
@@ -29,7 +29,7 @@ class Place:
         self.line.pop(self, None)
 
 
-class Line:
+class Bulkhead:
     """Those who wait for one provider.
 
     A blocking server has a few threads, and one that waits serves nobody else. So `threads` of a process wait for as
@@ -44,14 +44,14 @@ class Line:
         self._max_threads = threads
         self._lock = threading.Lock()
         # By process: a forked child has none of its parent's threads, and no task of its loop.
-        self._threads: dict[int, dict[Place, float]] = {}
-        self._tasks: dict[int, dict[Place, float]] = {}
+        self._threads: dict[int, dict[Seat, float]] = {}
+        self._tasks: dict[int, dict[Seat, float]] = {}
 
-    def enter(self, *, after_a_failure: bool) -> Step[Place]:
-        """A place, to be left in the end. The step raises `ProviderError` of kind `busy` where there is none."""
+    def enter(self, *, after_a_failure: bool) -> Step[Seat]:
+        """A seat, to be left in the end. The step raises `ProviderError` of kind `busy` where there is none."""
         return _Enter(self, after_a_failure)
 
-    def thread_enters(self, after_a_failure: bool) -> Place:
+    def thread_enters(self, after_a_failure: bool) -> Seat:
         with self._lock:
             line, now = self._threads.setdefault(os.getpid(), {}), time.monotonic()
             in_haste = len(line) >= self._max_threads
@@ -60,7 +60,7 @@ class Line:
                 raise ProviderError("busy", f"{len(line)} threads wait for it already")
             return _placed(line, in_haste, now)
 
-    def task_enters(self) -> Place:
+    def task_enters(self) -> Seat:
         with self._lock:
             line = self._tasks.setdefault(os.getpid(), {})
             if len(line) >= MAX_TASKS:
@@ -68,19 +68,19 @@ class Line:
             return _placed(line, False, time.monotonic())
 
 
-class _Enter(Step[Place]):
-    def __init__(self, line: Line, after_a_failure: bool) -> None:
+class _Enter(Step[Seat]):
+    def __init__(self, line: Bulkhead, after_a_failure: bool) -> None:
         self._line = line
         self._after_a_failure = after_a_failure
 
-    def block(self) -> Place:
+    def block(self) -> Seat:
         return self._line.thread_enters(self._after_a_failure)
 
-    async def wait(self) -> Place:
+    async def wait(self) -> Seat:
         return self._line.task_enters()
 
 
-def _placed(line: dict[Place, float], in_haste: bool, now: float) -> Place:
-    place = Place(line, in_haste)
-    line[place] = now
-    return place
+def _placed(line: dict[Seat, float], in_haste: bool, now: float) -> Seat:
+    seat = Seat(line, in_haste)
+    line[seat] = now
+    return seat
