@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from l402_middleware.cli import main
-from l402_middleware.core import macaroon
+from l402_middleware.core import minting
 from l402_middleware.core.authorization import parse_authorization
 from l402_middleware.core.caveats import Terms
 from l402_middleware.core.credential import VERSION, Issuer
@@ -57,7 +57,7 @@ def l402(*arguments: str, text: bytes = b"", **environ: str) -> subprocess.Compl
 
 def minted(*caveats: str, identifier: bytes = VERSION + PAYMENT_HASH + TOKEN_ID) -> str:
     """A macaroon in base64 with any caveats and identifier."""
-    return b64encode(macaroon.mint(b"k" * 32, "l402", identifier, list(caveats))).decode()
+    return b64encode(minting.mint(b"k" * 32, "l402", identifier, list(caveats))).decode()
 
 
 @pytest.fixture

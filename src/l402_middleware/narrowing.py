@@ -69,7 +69,7 @@ def _narrow(raw: bytes, callers: Callers, valid_until: int | None) -> str:
             # A later time than the credential has would not be a longer one, but the end of it.
             if all(valid_until < each for each in _times(read.caveats, condition.encode())):
                 caveats.append(f"{condition}{valid_until}")
-        return b64encode(macaroon.narrow(raw, caveats)).decode()
+        return b64encode(macaroon.attenuate(raw, caveats)).decode()
     except ValueError as error:
         raise ValueError(f"the macaroon cannot be narrowed: {error}") from None
 

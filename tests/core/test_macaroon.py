@@ -17,7 +17,8 @@ from pymacaroons import Macaroon as PyMacaroon
 from pymacaroons.serializers import BinarySerializer
 
 from l402_middleware.core import credential, macaroon
-from l402_middleware.core.macaroon import MAX_CAVEATS, is_signed_with, mint, narrow, read
+from l402_middleware.core.macaroon import MAX_CAVEATS, attenuate, is_signed_with, read
+from l402_middleware.core.minting import mint
 
 VECTORS = Path(__file__).parent / "vectors"
 LIBRARIES: dict[str, Any] = json.loads((VECTORS / "macaroons.json").read_text())
@@ -92,17 +93,17 @@ def test_minted_tokens_are_what_pymacaroons_accepts(
 
 
 @pytest.mark.parametrize("length", [1, 127, 128, 129, 255, 256, 300, 0x3FFF])
-def test_narrowed_as_its_minter_would(length: int) -> None:
+def test_attenuated_as_its_minter_would(length: int) -> None:
     """What a holder appends without a key is, byte for byte, what pymacaroons writes with it."""
     appended = ["a" * length, "é"]
-    assert narrow(TOKEN, appended) == mint(KEY, "l402", IDENTIFIER, [*CAVEATS, *appended])
+    assert attenuate(TOKEN, appended) == mint(KEY, "l402", IDENTIFIER, [*CAVEATS, *appended])
 
 
 @pytest.mark.parametrize("length", [0x4000, 0x7FFF, 0x8000])
 def test_no_caveat_is_longer_than_we_read(length: int) -> None:
     """A length has two bytes of seven bits: what would need a third is refused before a credential is spoilt."""
     with pytest.raises(ValueError, match=r"too long|range\(0, 256\)"):
-        narrow(TOKEN, ["a" * length])
+        attenuate(TOKEN, ["a" * length])
 
 
 def fields_of(location: bytes | None, caveats: list[bytes]) -> bytes:

@@ -98,7 +98,7 @@ def from_number(number: int, count: int) -> bytes:
     for upper, distance in _moves(count.bit_length()):
         moving = number & upper
         number += (moving << distance) - moving
-    return number.to_bytes(count, "big")
+    return number.to_bytes(count)
 
 
 @lru_cache(maxsize=16)

@@ -43,13 +43,17 @@ class Issuer:
         self._location = service
         self._raw_location = service.encode()
         self._keys = keys.subkeys("macaroon")
+        # Here, at start-up, and not at the top: whoever only imports us does not wait for pymacaroons.
+        from .minting import mint  # noqa: PLC0415
+
+        self._mint = mint
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("an Issuer is not pickled: its keys would leave the process")
 
     def issue(self, payment_hash: bytes, token_id: bytes, terms: Terms) -> str:
         """A token for the payment: a macaroon in V2 binary, in standard base64 with padding."""
-        raw = macaroon.mint(
+        raw = self._mint(
             hmac.digest(self._keys[0], token_id, "sha256"),
             self._location,
             VERSION + payment_hash + token_id,
