@@ -22,7 +22,7 @@ from l402_middleware.core.credential import VERSION, Issuer
 from l402_middleware.core.invoice import decode
 from l402_middleware.core.keys import KeyRing
 from l402_middleware.core.money import Msat
-from l402_middleware.inspection import inspect
+from l402_middleware.credentials import inspect
 from l402_middleware.ledgers import SQLiteLedger
 from l402_middleware.ledgers.ledger import Claim, Held, Revoked, Total, day_of
 from l402_middleware.testing.ledger_steps import claim, release, settle
