@@ -252,6 +252,20 @@ def test_the_preimage_is_the_payments() -> None:
     assert refusal(TOKEN, preimage=PREIMAGE[::-1]) == "invalid-preimage"
 
 
+def test_preimages_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 38: the preimage's hash and the payment's meet in `hmac.compare_digest`, and its word is the answer."""
+    met: list[set[bytes]] = []
+
+    def compare(ours: bytes, theirs: bytes) -> bool:
+        met.append({bytes(ours), bytes(theirs)})
+        return True
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    other = bytes(32)
+    assert ISSUER.verify(Credential((TOKEN,), other), NOW).payment_hash == HASH
+    assert {HASH, sha256(other).digest()} in met
+
+
 def test_a_chosen_payment_hash_needs_a_signature() -> None:
     """Case 42: a token over a hash whose preimage is known to all fails its HMAC, even with an issued token's id."""
     zero_hash = sha256(bytes(32)).digest()
