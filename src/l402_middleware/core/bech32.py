@@ -1,6 +1,6 @@
 """Bech32 text (BIP-173), without the 90-character limit, as BOLT 11 uses it.
 
-The data part is handled as `bytes` that hold one 5-bit group each (0 to 31).
+The data part is handled as `bytes`, each of which holds one group of 5 bits (0 to 31).
 """
 
 from functools import lru_cache
@@ -64,7 +64,7 @@ def decode(text: str) -> tuple[str, bytes]:
     characters the human-readable part may hold is for the caller to check.
     """
     if not text.isascii():
-        # lower() turns some of the others into letters: the Kelvin sign becomes a k.
+        # lower() would make letters of other characters: the Kelvin sign becomes a k.
         raise InvalidInvoice("it holds characters other than ASCII")
     lower = text.lower()
     if text not in (lower, text.upper()):

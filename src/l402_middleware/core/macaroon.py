@@ -21,7 +21,7 @@ import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# A header full of macaroons full of caveats must cost less than 5 ms, every one of them an HMAC.
+# Each caveat costs an HMAC, and a header full of macaroons full of caveats must cost less than 5 ms.
 MAX_CAVEATS = 16
 
 _LOCATION, _IDENTIFIER, _SIGNATURE = 1, 2, 6
