@@ -4,7 +4,6 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
@@ -106,8 +105,6 @@ def test_every_provider_url_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     secret = tmp_path / "key"
     secret.write_text("KEY\n")
     made = set()
-    if find_spec("lnurl") is None:
-        pytest.skip("the package lnurl, which is not to be had for this Python")
     for url, provider, _ in rows(section(CONFIGURATION, "Providers")):
         named = provider_from_url(code(url)[0].replace("PATH", str(secret)))
         if provider != "the same, its key read from a file":

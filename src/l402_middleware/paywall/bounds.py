@@ -3,7 +3,7 @@
 from typing import Final
 
 from ..core.errors import ConfigurationError
-from .invoicing import MAX_EXPIRY
+from ..invoicing.invoicing import MAX_EXPIRY
 
 # The largest number that a setting may have: ten years in seconds, or a third of a gigabyte.
 MAX_SETTING: Final = 10 * 365 * 24 * 3600

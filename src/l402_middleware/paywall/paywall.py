@@ -17,11 +17,12 @@ from ..core.errors import BadCredential, ConfigurationError, LedgerError, Provid
 from ..core.fiat import Fiat
 from ..core.keys import KeyRing, generate_key
 from ..flow import Call, Flow, adrive, do, drive
+from ..invoicing.function import InvoiceFunction
+from ..invoicing.invoicing import Invoicing, memo_of
+from ..invoicing.provider import InvoiceRequest, Provider
 from ..ledgers import MemoryLedger, ledger_from_url
 from ..ledgers.ledger import Ledger
 from ..providers.devnode import WALLET_PATH, DevNode
-from ..providers.function import InvoiceFunction
-from ..providers.provider import InvoiceRequest, Provider
 from ..rates import Rates
 from ..throttled_log import ThrottledLog
 from .body_budget import BodyBudget
@@ -30,7 +31,6 @@ from .caller_binding import callers_of, certificate_in_header
 from .client_address import ClientAddresses
 from .counters import Counters
 from .delivery import Delivery, Replay
-from .invoicing import Invoicing, memo_of
 from .limits import ChallengeLimit
 from .offer import Offer, as_amount
 from .plaintext_warning import PlaintextWarning

@@ -15,10 +15,11 @@ from l402_middleware.core.errors import ConfigurationError, ProviderError, Provi
 from l402_middleware.core.keys import KeyRing
 from l402_middleware.core.money import msats, sats
 from l402_middleware.flow import Flow, Step, adrive, do, drive
+from l402_middleware.invoicing import failover
+from l402_middleware.invoicing.invoicing import Invoicing
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
-from l402_middleware.paywall.invoicing import Invoicing
-from l402_middleware.providers import CreatedInvoice, DevNode, Failover, InvoiceRequest, LNbits, failover
+from l402_middleware.providers import CreatedInvoice, DevNode, Failover, InvoiceRequest, LNbits
 from tests.paywall.shop import KEY, ask, code, members
 
 from .test_breaker import PAUSE, Clock

@@ -19,10 +19,9 @@ import pytest
 from l402_middleware.core.errors import ConfigurationError, ProviderError
 from l402_middleware.core.money import sats
 from l402_middleware.flow import adrive, drive
+from l402_middleware.outgoing.transport import MAX_ANSWER_BYTES, MAX_REQUESTS, Transport
 from l402_middleware.providers import LND, InvoiceRequest
-from l402_middleware.providers.transport import MAX_ANSWER_BYTES, MAX_REQUESTS, Transport
-
-from .emulators import LNDEmulator, Node, certificate, running
+from tests.providers.emulators import LNDEmulator, Node, certificate, running
 
 REQUEST = InvoiceRequest(sats(1), "memo", 60)
 MACAROON = "0201036c6e64"

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-# What a provider's URL may say openly; any other value in its query is somebody's secret.
-_OPEN: Final = frozenset({"network", "tls_cert", "route_hints", "verify", "allow_private_hosts", "relay", "timeout"})
+from ..providers.registry import OPEN
 
 # Anything shorter guards nothing, and stands in ordinary words.
 _SHORTEST: Final = 4
@@ -50,7 +49,7 @@ def _secrets(settings: Mapping[str, str]) -> Iterator[str]:
         yield from _passwords(url)
         for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True):
             refers = name.endswith(("_file", "_env"))
-            if name not in _OPEN and (not refers or _looks_secret(value)):
+            if name not in OPEN and (not refers or _looks_secret(value)):
                 yield value
             if _looks_secret(name):
                 yield name

@@ -12,6 +12,7 @@ from ..bulkhead import HASTE, Bulkhead
 from ..core.errors import ConfigurationError, ProviderError
 from ..core.invoice import Invoice
 from ..flow import Flow, do, within
+from ..outgoing.told import Told
 from ..throttled_log import ThrottledLog
 from .breaker import Attempt, Breaker
 from .provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
@@ -87,14 +88,17 @@ class Failover:
         return self.providers == other.providers if isinstance(other, Failover) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self.providers)
+        # An operator's own provider may be equal to others, and have no hash.
+        return hash(tuple(map(type, self.providers)))
 
     def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         """The first invoice that a provider makes. Raises `ProviderError` where none does."""
         return (yield from self.create(request, lambda created: created))
 
-    def create(self, request: InvoiceRequest, accept: Callable[[CreatedInvoice], Accepted]) -> Flow[Accepted]:
-        """What `accept` makes of the first invoice that it takes.
+    def create(
+        self, request: InvoiceRequest, accept: Callable[[CreatedInvoice], Accepted], told: Told | None = None
+    ) -> Flow[Accepted]:
+        """What `accept` makes of the first invoice that it takes; `told` is called for each provider that was asked.
 
         An invoice for which it raises `ProviderError` is a failure of its provider. Where no provider is left, a
         `ProviderError` names each of them and the kind of its failure.
@@ -109,7 +113,7 @@ class Failover:
                 continue
             seconds = (until - time.monotonic()) / (len(self.providers) - number)
             try:
-                return (yield from self._try(number, attempt, seconds, request, accept))
+                return (yield from self._try(number, attempt, seconds, request, accept, told))
             except ProviderError as failure:
                 error = failure
                 faults.append(f"{_name(provider)}: {failure.kind}")
@@ -125,13 +129,15 @@ class Failover:
         seconds: float,
         request: InvoiceRequest,
         accept: Callable[[CreatedInvoice], Accepted],
+        told: Told | None,
     ) -> Flow[Accepted]:
         provider, breaker = self.providers[number], self._breakers[number]
         seat = None
         try:
             seat = yield from do(self._bulkheads[number].enter(after_a_failure=breaker.has_failed))
             seconds = min(seconds, HASTE) if seat.in_haste else seconds
-            accepted = accept((yield from _in_time(provider, seconds, provider.create_invoice(request))))
+            asked = _in_time(provider, seconds, provider.create_invoice(request))
+            accepted = yield from _telling(told, provider, _accepting(accept, asked))
         except ProviderError as error:
             had_time = seat is not None and not seat.in_haste and seconds > 0
             # Neither a price that a wallet does not take nor a crowd may close it to everybody else.
@@ -153,11 +159,12 @@ class Failover:
         self._remember(accepted.payment_hash, provider)
         return accepted
 
-    def is_settled(self, payment_hash: bytes) -> Flow[bool]:
+    def is_settled(self, payment_hash: bytes, told: Told | None = None) -> Flow[bool]:
         """Whether the provider that made the invoice has received the payment; where that is unknown, whether any has.
 
         Open breakers do not matter here: whoever asks has paid. Raises `ProviderError` where that provider cannot be
-        asked; where all are, if none says yes and one cannot be asked.
+        asked; where all are, if none says yes and one cannot be asked. `told` is called
+        for each that was asked.
         """
         with self._lock:
             maker = self._makers.get(payment_hash)
@@ -170,7 +177,7 @@ class Failover:
                 if not hasattr(provider, "is_settled"):
                     raise ProviderError("rejected", f"{_name(provider)} cannot say whether a payment was received")
                 check = cast(SettlementCheck, provider).is_settled(payment_hash)
-                if (yield from _in_time(provider, seconds, check)):
+                if (yield from _telling(told, provider, _in_time(provider, seconds, check))):
                     return True
             except ProviderError as failure:
                 error = failure
@@ -202,6 +209,24 @@ def _in_time(provider: Provider, seconds: float, flow: Flow[T]) -> Flow[T]:
     return within(
         seconds, flow, lambda: ProviderError("timeout", f"{_name(provider)} did not answer within {seconds:.3g} s")
     )
+
+
+def _accepting(accept: Callable[[CreatedInvoice], Accepted], flow: Flow[CreatedInvoice]) -> Flow[Accepted]:
+    return accept((yield from flow))
+
+
+def _telling(told: Told | None, provider: Provider, flow: Flow[T]) -> Flow[T]:
+    """`flow`, of which `told` hears how it ended; what was cut off has said nothing about the provider."""
+    if told is None:
+        return (yield from flow)
+    began = time.monotonic()
+    try:
+        result = yield from flow
+    except ProviderError as error:
+        told(_name(provider), time.monotonic() - began, error.kind)
+        raise
+    told(_name(provider), time.monotonic() - began, None)
+    return result
 
 
 def _name(provider: Provider) -> str:

@@ -18,11 +18,10 @@ from l402_middleware.core.money import sats
 from l402_middleware.flow import Call, Flow, adrive, do, drive
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers import LND, CreatedInvoice, DevNode, Failover, InvoiceRequest, LNbits
+from tests.outgoing.test_transport import MACAROON, wait_for
 from tests.paywall.shop import KEY, ask, code
-
-from .emulators import LNDEmulator, Node, running
-from .hanging import HangingNode, hanging
-from .test_transport import MACAROON, wait_for
+from tests.providers.emulators import LNDEmulator, Node, running
+from tests.providers.hanging import HangingNode, hanging
 
 pytestmark = pytest.mark.slow
 
