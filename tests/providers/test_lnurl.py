@@ -103,7 +103,6 @@ def test_a_second_opinion_on_addresses(text: str) -> None:
         {"maxSendable": None},
         {"metadata": "[]"},
         {"metadata": "alice"},
-        {"metadata": json.dumps([["text/long-desc", "alice"], ["text/identifier", "a@b.example"]])},
         {"metadata": json.dumps([["image/png;base64", "alice"]])},
         {"callback": "http://wallet.example/"},
         {"callback": "http://127.0.0.1:5000/"},

@@ -71,7 +71,7 @@ def test_a_nostr_wallet_by_url(url: str, network: str, tmp_path: Path, monkeypat
     [
         ("lightning:", "alice@wallet.example"),
         ("lightning:alice", "alice@wallet.example"),
-        ("lightning:alice@wallet.example?verify=1", "verify must be true or false"),
+        ("lightning:alice@wallet.example?verify=1", "verify is true or false"),
         ("lightning:alice@wallet.example?key=hunter2", "parameter 1 is none of allow_private_hosts, "),
         (WALLET, "give one of secret, secret_file and secret_env"),
         (f"{WALLET}?{RELAYS}", "give one of secret, secret_file and secret_env"),
