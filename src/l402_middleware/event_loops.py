@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import anyio
@@ -53,6 +54,7 @@ class PerLoop(Generic[T]):
     def __init__(self, end: Callable[[T], Awaitable[None]] | None = None) -> None:
         self._end = end
         self._kept: dict[Loop, tuple[T, AsyncGenerator[None]]] = {}
+        weakref.finalize(self, _end_on_trio, self._kept).atexit = False
 
     def get(self, make: Callable[[], T]) -> T:
         """The running loop's, made where there is none yet. Raises `RuntimeError` outside of any."""
@@ -85,6 +87,13 @@ class PerLoop(Generic[T]):
                 self.forget(loop)
 
 
+def _end_on_trio(kept: dict[Loop, tuple[Any, AsyncGenerator[None]]]) -> None:
+    # asyncio ends a generator that nobody has any more by itself; trio does too, and warns of it.
+    for loop, (_, lifetime) in kept.items():
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            call_soon(loop, partial(sys.modules["trio"].lowlevel.spawn_system_task, lifetime.aclose))
+
+
 async def _lifetime(
     owner: "weakref.ref[PerLoop[T]]", loop: Loop, value: T, end: Callable[[T], Awaitable[None]] | None
 ) -> AsyncGenerator[None]:
@@ -94,7 +103,9 @@ async def _lifetime(
         if (this := owner()) is not None:
             this.forget(loop)
         if end is not None:
-            await end(value)
+            # It is over anyway, and nobody is there to be told.
+            with suppress(Exception):
+                await end(value)
 
 
 class Signal:
@@ -123,7 +134,10 @@ class Signal:
             if self._given.is_set():
                 return True
             # One for each loop, however many wait there.
-            event = self._loops.setdefault(running_loop(), anyio.Event())
+            loop = running_loop()
+            event = self._loops.get(loop)
+            if event is None:
+                event = self._loops[loop] = anyio.Event()
         with anyio.move_on_after(seconds):
             await event.wait()
         return self._given.is_set()
