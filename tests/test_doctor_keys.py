@@ -13,7 +13,9 @@ from l402_middleware.ledgers import MemoryLedger
 SET, KEPT = generate_key(), generate_key()
 
 
-@pytest.mark.parametrize(("kept", "is_said"), [(KEPT, True), (SET, False), (None, False)])
+@pytest.mark.parametrize(
+    ("kept", "is_said"), [(KEPT, True), (SET, False), (None, False)], ids=["another", "the same", "none"]
+)
 @pytest.mark.parametrize("keeps_keys", [True, False])
 def test_a_key_from_before(monkeypatch: pytest.MonkeyPatch, kept: str | None, is_said: bool, keeps_keys: bool) -> None:
     """Setting keys for the first time voids nothing that was sold under the ledger's own, and that is said."""
