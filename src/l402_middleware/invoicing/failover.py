@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
 from ..bulkhead import HASTE, Bulkhead
-from ..core.errors import ConfigurationError, ProviderError
+from ..core.errors import ConfigurationError, ProviderError, ProviderFault
 from ..core.invoice import Invoice
 from ..flow import Flow, do, within
 from ..outgoing.told import Told
@@ -132,13 +132,15 @@ class Failover:
         told: Told | None,
     ) -> Flow[Accepted]:
         provider, breaker = self.providers[number], self._breakers[number]
-        seat = None
+        seat, began = None, 0.0
         try:
             seat = yield from do(self._bulkheads[number].enter(after_a_failure=breaker.has_failed))
             seconds = min(seconds, HASTE) if seat.in_haste else seconds
-            asked = _in_time(provider, seconds, provider.create_invoice(request))
-            accepted = yield from _telling(told, provider, _accepting(accept, asked))
+            began = time.monotonic()
+            accepted = accept((yield from _in_time(provider, seconds, provider.create_invoice(request))))
         except ProviderError as error:
+            if seat is not None:
+                _tell(told, provider, began, error.kind)
             had_time = seat is not None and not seat.in_haste and seconds > 0
             # Neither a price that a wallet does not take nor a crowd may close it to everybody else.
             if error.kind == "rejected" or (error.kind in ("timeout", "busy") and not had_time):
@@ -156,6 +158,7 @@ class Failover:
             if seat is not None:
                 seat.leave()
         breaker.succeeded(attempt)
+        _tell(told, provider, began, None)
         self._remember(accepted.payment_hash, provider)
         return accepted
 
@@ -173,14 +176,19 @@ class Failover:
         until = time.monotonic() + self._timeout
         for number, provider in enumerate(asked):
             seconds = (until - time.monotonic()) / (len(asked) - number)
+            began = time.monotonic()
             try:
                 if not hasattr(provider, "is_settled"):
                     raise ProviderError("rejected", f"{_name(provider)} cannot say whether a payment was received")
                 check = cast(SettlementCheck, provider).is_settled(payment_hash)
-                if (yield from _telling(told, provider, _in_time(provider, seconds, check))):
-                    return True
+                settled = yield from _in_time(provider, seconds, check)
             except ProviderError as failure:
                 error = failure
+                _tell(told, provider, began, failure.kind)
+            else:
+                _tell(told, provider, began, None)
+                if settled:
+                    return True
         if error is not None:
             raise error
         return False
@@ -211,22 +219,9 @@ def _in_time(provider: Provider, seconds: float, flow: Flow[T]) -> Flow[T]:
     )
 
 
-def _accepting(accept: Callable[[CreatedInvoice], Accepted], flow: Flow[CreatedInvoice]) -> Flow[Accepted]:
-    return accept((yield from flow))
-
-
-def _telling(told: Told | None, provider: Provider, flow: Flow[T]) -> Flow[T]:
-    """`flow`, of which `told` hears how it ended; what was cut off has said nothing about the provider."""
-    if told is None:
-        return (yield from flow)
-    began = time.monotonic()
-    try:
-        result = yield from flow
-    except ProviderError as error:
-        told(_name(provider), time.monotonic() - began, error.kind)
-        raise
-    told(_name(provider), time.monotonic() - began, None)
-    return result
+def _tell(told: Told | None, provider: Provider, began: float, fault: ProviderFault | None) -> None:
+    if told is not None:
+        told(_name(provider), time.monotonic() - began, fault)
 
 
 def _name(provider: Provider) -> str:

@@ -110,8 +110,7 @@ class DevNode:
                 _field("s", bech32.from_octets(payment_secret)),
                 _field("d", bech32.from_octets(request.memo.encode())),
                 _field("x", _shortest(request.expiry)),
-                _field("c", _shortest(MIN_FINAL_CLTV)),
-                _field("9", _shortest(FEATURES)),
+                _ALWAYS,
             )
         )
         return CreatedInvoice(newest.seal(f"lnbcrt{_amount(request.amount)}", groups), payment_hash)
@@ -226,3 +225,6 @@ def _only_invoice(query: str) -> str:
     if len(invoices) != 1:
         raise WalletRefusal(400, "missing-invoice", "Name the invoice to pay: ?invoice=lnbcrt..., once.")
     return invoices[0]
+
+
+_ALWAYS = _field("c", _shortest(MIN_FINAL_CLTV)) + _field("9", _shortest(FEATURES))

@@ -6,7 +6,6 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from statistics import median_low
 from typing import Final
 
 import anyio
@@ -58,9 +57,14 @@ def agreed(rates: list[Decimal]) -> Decimal | None:
     """The median of those that are near it, if they are more than half of all."""
     if not rates:
         return None
-    middle = Fraction(median_low(rates))
+    middle = Fraction(_median(rates))
     near = [rate for rate in rates if middle / _FACTOR <= Fraction(rate) <= middle * _FACTOR]
-    return median_low(near) if len(near) * 2 > len(rates) else None
+    return _median(near) if len(near) * 2 > len(rates) else None
+
+
+def _median(rates: list[Decimal]) -> Decimal:
+    """The one in the middle; of an even number the lower one, so that no price is too low."""
+    return sorted(rates)[(len(rates) - 1) // 2]
 
 
 class Together(Step[list[Answer]]):
