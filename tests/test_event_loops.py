@@ -13,7 +13,7 @@ import anyio.to_thread
 import pytest
 
 from l402_middleware.event_loops import PerLoop, Signal, call_soon, running_loop
-from l402_middleware.flow import Call, Threads
+from l402_middleware.flow import Threads
 
 BACKENDS = ["asyncio", "trio"]
 
@@ -114,7 +114,8 @@ def test_the_threads_of_a_loop_go_with_it(backend: str) -> None:
 
     async def main() -> None:
         loops.append(weakref.ref(running_loop()))
-        await Call[None](lambda: None, threads=threads).wait()
+        assert threads.limiter() is threads.limiter()
+        assert threads.limiter().total_tokens == 2
 
     for _ in range(5):
         anyio.run(main, backend=backend)

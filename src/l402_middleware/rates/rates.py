@@ -16,7 +16,7 @@ from ..core.money import Msat
 from ..event_loops import Signal
 from ..flow import Flow, Step, do
 from ..outgoing.told import Told
-from .answers import Answer, Together, agreed, answer_of
+from .quotes import Quote, Together, agreed, quote_of
 from .source import RateFunction, RateSource
 
 # Seconds until sources that gave no rate are asked again.
@@ -207,8 +207,8 @@ class Rates:
             next_at = self._clock() + min(_RETRY, self._refresh)
             self._known[currency] = _Known(rate, rate_at, now, next_at, "; ".join(faults))
 
-    def _answers(self, currency: str) -> Flow[list[Answer]]:
-        return (yield from do(Together([answer_of(source, currency) for source in self._sources])))
+    def _answers(self, currency: str) -> Flow[list[Quote]]:
+        return (yield from do(Together([quote_of(source, currency) for source in self._sources])))
 
 
 class _Wait(Step[bool]):
