@@ -46,20 +46,22 @@ def enter(guarded: Bulkhead, **how: Any) -> Seat:
 def test_who_comes_meets_nobody_who_leaves() -> None:
     """Threads that come and go as fast as they can are given a seat or turned away, and nothing else happens."""
     guarded, failures = Bulkhead(1), []
-    barrier = threading.Barrier(16)
+    barrier = threading.Barrier(40)
 
     def come_and_go() -> None:
         barrier.wait()
-        for _ in range(3000):
+        for _ in range(5000):
             try:
-                enter(guarded).leave()
+                seat = enter(guarded)
+                sum(range(20))  # somebody comes meanwhile
+                seat.leave()
             except ProviderError:
                 pass
             except BaseException as error:
                 failures.append(error)
                 return
 
-    threads = [threading.Thread(target=come_and_go) for _ in range(16)]
+    threads = [threading.Thread(target=come_and_go) for _ in range(40)]
     for thread in threads:
         thread.start()
     for thread in threads:
