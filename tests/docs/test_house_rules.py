@@ -17,11 +17,13 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 
 # From the innermost outwards: each may import what stands before it, and itself, but not its neighbours.
 LAYERS = (
-    ("core", "flow", "lazy_imports"),
-    ("bulkhead", "throttled_log", "credentials", "redaction"),
+    ("core", "event_loops", "lazy_imports"),
+    ("flow",),
+    ("bulkhead", "throttled_log", "credentials"),
     ("narrowing",),
-    ("providers", "ledgers"),
-    ("rates",),
+    ("outgoing", "ledgers"),
+    ("invoicing", "rates"),
+    ("providers",),
     ("paywall",),
     ("asgi", "wsgi", "doctor", "openapi"),
     ("routing",),
