@@ -105,7 +105,7 @@ class HTTPExchange(ASGIExchange):
         elif output is Output.SEND_INSTEAD:
             await self._respond(self.instead)
         elif output is Output.SEND_HEAD_ALONE:
-            await self._send_head_alone()
+            await self._send_head_alone(self._held or message)
         elif output is Output.CUT_OFF:
             raise self.cut_off()
         elif output is Output.STOP:
@@ -131,13 +131,12 @@ class HTTPExchange(ASGIExchange):
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
-    async def _send_head_alone(self) -> None:
+    async def _send_head_alone(self, start: Message) -> None:
         await adrive(self.give_back())
+        self._held = None
         self.restore_method()
-        if self._held is not None:
-            start, self._held = self._held, None
-            await self._send(start)
-            await self._send({"type": "http.response.body", "body": b""})
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def _send_sold(self, message: Message) -> None:
         if self._held is not None and message["type"] in _OF_THE_BODY:
