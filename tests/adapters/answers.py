@@ -19,6 +19,7 @@ from .servers import KEY
 from .unsettled import Unsettled
 
 PATH = "/thing"
+FREE = "/free"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class AnswerContract:
     def shop(
         self, script: Iterable[Any], offer: Offer | None = None, ledger: MemoryLedger | None = None, **settings: Any
     ) -> Shop:
-        """A shop with a paywall of its own."""
+        """A shop with a paywall of its own; `FREE` costs nothing there."""
         paywall = Paywall(DevNode(), ledger, secret_keys=[KEY], **settings)
         return Shop(self, paywall, tuple(script), offer or Offer(21))
 
@@ -178,11 +179,17 @@ class AnswerContract:
     @pytest.mark.parametrize("ledger", [Unsettled, LostLease])
     @pytest.mark.parametrize(
         ("script", "out"),
-        [((Head(length=7), GOODS), None), (WHOLE, b"one "), (STREAM, GOODS)],
-        ids=["at once", "length", "stream"],
+        [
+            ((Head(length=7), GOODS), None),
+            ((Head(204),), None),
+            ((Head(304),), None),
+            (WHOLE, b"one "),
+            (STREAM, GOODS),
+        ],
+        ids=["at once", "204", "304", "length", "stream"],
     )
     def test_what_cannot_be_settled(self, ledger: type[MemoryLedger], script: Script, out: bytes | None) -> None:
-        """Case 52: nothing out yet: a 503; otherwise the answer never comes to its end."""
+        """Case 50: nothing out yet: a 503; otherwise the answer never comes to its end."""
         shop = self.shop(script, ledger=ledger())
         answer = shop.ask(shop.buy())
         if out is None:
@@ -300,6 +307,18 @@ class AnswerContract:
         shop = self.shop(WHOLE, ledger=Unsettled())
         answer = shop.ask(shop.buy(), method="HEAD")
         assert (answer.status, answer.body, answer.field("retry-after")) == (503, b"", "5")
+
+    # What is free
+
+    @pytest.mark.parametrize("script", [WHOLE, STREAM], ids=["length", "stream"])
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_free(self, script: Script, method: str) -> None:
+        """What nobody has to pay for passes as it is."""
+        shop = self.shop(script)
+        answer = shop.ask(path=FREE, method=method)
+        assert (answer.status, answer.field("cache-control"), answer.error) == (200, None, None)
+        assert answer.body == GOODS
+        assert shop.runs == [method]
 
     # The development wallet
 

@@ -10,7 +10,7 @@ import pytest
 from l402_middleware import Offer, Paywall, asgi, wsgi
 from l402_middleware.asgi.scope import Receive, Scope, Send
 
-from .answers import AnswerContract, Got, Head, Request, Script
+from .answers import FREE, AnswerContract, Got, Head, Request, Script
 from .test_wsgi import environ_of
 
 
@@ -40,7 +40,7 @@ class TestASGI(AnswerContract):
             if len(pieces) != 1:
                 await send({"type": "http.response.body", "body": b""})
 
-        return asgi.L402Middleware(app, paywall, default=offer)
+        return asgi.L402Middleware(app, paywall, default=offer, free=[FREE])
 
     def ask(self, app: Any, request: Request) -> Got:
         got = Got()
@@ -107,7 +107,7 @@ class TestWSGI(AnswerContract):
                 else:
                     yield step
 
-        return wsgi.L402Middleware(app, paywall, default=offer)
+        return wsgi.L402Middleware(app, paywall, default=offer, free=[FREE])
 
     def ask(self, app: Any, request: Request) -> Got:
         got = Got()
@@ -166,4 +166,4 @@ class TestWSGIPushing(TestWSGI):
                     write(step)
             return []
 
-        return wsgi.L402Middleware(app, paywall, default=offer)
+        return wsgi.L402Middleware(app, paywall, default=offer, free=[FREE])

@@ -93,7 +93,17 @@ WALKS: list[tuple[str, Walk, list[Output]]] = [
     ),
     (
         "a file that the server sends",
-        lambda e: [head(e, length=6), e.unseen(is_last=True), drive(e.settle())],
+        lambda e: [head(e, length=6), e.unseen(None, is_last=True), drive(e.settle())],
+        [Output.HOLD, Output.SETTLE, Output.SEND],
+    ),
+    (
+        "a file that the server sends in parts",
+        lambda e: [head(e, length=6), e.unseen(4, is_last=False), e.unseen(2, is_last=False), drive(e.settle())],
+        [Output.HOLD, Output.SEND, Output.SETTLE_FOR_GOOD, Output.SEND],
+    ),
+    (
+        "a file to its end, of which more is said to come",
+        lambda e: [head(e, length=6), e.unseen(None, is_last=False), drive(e.settle())],
         [Output.HOLD, Output.SETTLE, Output.SEND],
     ),
     (
@@ -265,6 +275,17 @@ def test_what_is_not_in_the_table(act: Callable[[Exchange], Any]) -> None:
     assert (holds.is_held, holds.charges) == (False, 0)
 
 
+def test_a_broken_head_changes_nothing() -> None:
+    """A second head that is refused does not lengthen the first: what completes that is still the last piece."""
+    exchange = decided(use(ModelHolds()))
+    head(exchange, length=4)
+    exchange.piece(b"one", is_last=False)
+    for length in (None, 100):
+        with pytest.raises(BrokenProtocol):
+            head(exchange, length=length)
+    assert exchange.piece(b"2", is_last=False) is Output.SETTLE_FOR_GOOD
+
+
 def test_a_sale_that_comes_too_late() -> None:
     """An answer that began for nothing cannot be sold any more."""
     exchange = exchange_with(REFUSAL)
@@ -310,7 +331,7 @@ HEADS: list[tuple[str, Callable[[Exchange], list[Output]], list[Output], bytes |
     ),
     (
         "a file that the server would send",
-        lambda e: [head(e, length=3), e.unseen(is_last=True)],
+        lambda e: [head(e, length=3), e.unseen(None, is_last=True)],
         [Output.HOLD, Output.SEND_HEAD_ALONE],
         None,
         1,

@@ -2,12 +2,11 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import anyio
 
 from ..exchange.exchange import Exchange
-from ..exchange.states import Output, State
+from ..exchange.states import PASSES, Output, State
 from ..flow import Call, adrive
 from ..paywall.delivery import Delivery
 from ..paywall.offer import Offer, Sale
@@ -66,27 +65,31 @@ class ASGIExchange(Exchange):
 
     async def run(self, app: ASGIApp, sale: Sale | None = None) -> None:
         """Run `app` for this request, once it has paid for `sale`, if that is known yet; see its answer to its end."""
+        has_failed = False
         try:
             if sale is None or await self.pays(*sale):
                 await app(self.scope, self.receive, self.send)
         except Exception:
+            has_failed = True
             # Answered early, the application was cut off: what it makes of that concerns nobody.
             if not self.is_over:
                 raise
-        except BaseException:
-            self.cut_short()
-            raise
-        else:
-            self.cut_short()
         finally:
-            try:
-                if self.is_open:
-                    with anyio.CancelScope(shield=True):
-                        await adrive(self.end())
-            finally:
-                self.restore_method()
-                if self._body is not None:
-                    await self._body.close()
+            # Most requests are for free routes.
+            if self.state not in PASSES or self._body is not None:
+                await self._close(has_failed)
+
+    async def _close(self, has_failed: bool) -> None:
+        if not has_failed:
+            self.cut_short()
+        try:
+            if self.is_open:
+                with anyio.CancelScope(shield=True):
+                    await adrive(self.end())
+        finally:
+            self.restore_method()
+            if self._body is not None:
+                await self._body.close()
 
     async def admit(self, offer: Offer, endpoint: str) -> Response | None:
         """Decide about this request, once; the response to give instead of the handler's, or None: run it.
@@ -98,6 +101,11 @@ class ASGIExchange(Exchange):
                 await adrive(self.decide(view_of(self.scope, endpoint, self._read_body), offer))
                 if isinstance(self.decision, Delivery):
                     self.scope["state"]["l402"] = self.decision.payment
+                    if self.decision.runs_as_get:
+                        self.is_head = True
+                        self.scope["method"] = "GET"
+                elif self._body is not None:
+                    self._refuse_the_rest()
             finally:
                 if self._decided is not None:
                     self._decided.set()
@@ -112,6 +120,9 @@ class ASGIExchange(Exchange):
         if refusal is not None:
             await self.answer(refusal)
         return not self.is_over
+
+    def _refuse_the_rest(self) -> None:
+        """The request is refused, and the paywall began to read its body."""
 
     def restore_method(self) -> None:
         """Show a HEAD for what it is again: servers look there whether an answer has a body."""
@@ -130,8 +141,8 @@ class ASGIExchange(Exchange):
         return sale if sale is not None and self.scope.get("l402") is self else None
 
     async def _settled(self, output: Output) -> Output:
-        """What to do once the ledger was asked."""
-        if output is Output.SETTLE or output is Output.SETTLE_FOR_GOOD:
-            with nullcontext() if output is Output.SETTLE else anyio.CancelScope(shield=True):
+        """What to do once the ledger was asked, as `output` says."""
+        if output is Output.SETTLE_FOR_GOOD:
+            with anyio.CancelScope(shield=True):
                 return await adrive(self.settle())
-        return output
+        return await adrive(self.settle())

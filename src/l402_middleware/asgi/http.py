@@ -5,10 +5,9 @@ from typing import Final
 import anyio
 
 from ..core.errors import ConfigurationError
-from ..exchange.states import Output, State
+from ..exchange.states import PASSES, Output, State
 from ..flow import adrive
-from ..paywall.delivery import STAY, Delivery
-from ..paywall.offer import Offer
+from ..paywall.delivery import STAY
 from ..paywall.request import Body
 from ..paywall.response import Response
 from .body import KeptBody, drain, has_unread_body
@@ -27,19 +26,6 @@ class HTTPExchange(ASGIExchange):
     _is_body_begun = False
     _is_body_whole = False
     _is_given_again = False
-
-    async def admit(self, offer: Offer, endpoint: str) -> Response | None:
-        """As for any exchange; a HEAD whose answer is kept runs as GET."""
-        is_new = self.state is State.OPEN
-        refusal = await super().admit(offer, endpoint)
-        if is_new and isinstance(self.decision, Delivery):
-            if self.decision.runs_as_get:
-                self.is_head = True
-                self.scope["method"] = "GET"
-        elif is_new and refusal is not None and self._is_body_broken_off and is_http_1(self.scope):
-            # Otherwise the server takes the rest of the body, for as long as the client likes to send.
-            refusal.headers.append((b"connection", b"close"))
-        return refusal
 
     async def receive(self) -> Message:
         """`receive` for the application: refuses before a body is read, and gives one again that was read."""
@@ -73,34 +59,41 @@ class HTTPExchange(ASGIExchange):
 
     async def send(self, message: Message) -> None:
         """`send` for the application: nothing of an unpaid answer, and the last piece only once it is settled."""
-        kind = message["type"]
-        if kind == "http.response.start":
+        if message["type"] == "http.response.start":
             # A 405 is the router's: the endpoint was not called, and there is nothing to sell, unless everything is.
             if (message["status"] != 405 or self.default is not None) and (sale := self._sale()):
                 await self.pays(*sale)
-            output = self.head(self._method, message["status"], message.get("headers", ()), at_once=True)
+            output = self.head(self.scope["method"], message["status"], message.get("headers", ()), at_once=True)
             if self.decision is not None:
                 message = {**message, "headers": self.headers}
-        elif kind == "http.response.body":
-            output = self.piece(message.get("body", b""), is_last=not message.get("more_body", False))
-        elif kind in _OF_THE_BODY:
-            output = self.unseen(is_last=not message.get("more_body", False))
+        elif self.state in PASSES:
+            output = Output.SEND
         else:
-            output = self.aside()
-        await self._carry_out(output, message)
+            output = self._body_of(message)
+            if output is Output.SETTLE or output is Output.SETTLE_FOR_GOOD:
+                output = await self._settled(output)
+            if self._kept_whole is not None and not self.stays:
+                self._kept_whole.set()
+        if output is not Output.SEND:
+            await self._hold_back(output, message)
+        elif self.state in PASSES:
+            await self._send(message)
+        elif self.state is State.REFUSED:
+            await self._send_early(message)
+        else:
+            await self._send_sold(message)
 
-    async def _carry_out(self, output: Output, message: Message) -> None:
-        output = await self._settled(output)
-        if self._kept_whole is not None and not self.stays:
-            self._kept_whole.set()
-        if output is Output.SEND:
-            if self.state is State.REFUSED and not message.get("more_body", False):
-                await self._send_early(message)
-            elif not self.is_open and self.state is not State.DELIVERED:
-                await self._send(message)
-            else:
-                await self._send_sold(message)
-        elif output is Output.HOLD:
+    def _body_of(self, message: Message) -> Output:
+        is_last = not message.get("more_body", False)
+        if message["type"] == "http.response.body":
+            return self.piece(message.get("body", b""), is_last=is_last)
+        if message["type"] in _OF_THE_BODY:
+            return self.unseen(message.get("count"), is_last=is_last)
+        return self.aside()
+
+    async def _hold_back(self, output: Output, message: Message) -> None:
+        """Carry out what is to be done in place of sending this message."""
+        if output is Output.HOLD:
             self._held = message
         elif output is Output.SEND_INSTEAD:
             await self._respond(self.instead)
@@ -125,7 +118,8 @@ class HTTPExchange(ASGIExchange):
 
     async def _send_early(self, message: Message) -> None:
         """Send what ends an answer to a request whose body may be unread, once that is read, within bounds."""
-        if message["type"] == "http.response.body" and not self._is_body_whole and has_unread_body(self.scope):
+        is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if is_last and not self._is_body_whole and has_unread_body(self.scope):
             await self._send({**message, "more_body": True})
             await drain(self._next_message)
             message = {"type": "http.response.body", "body": b""}
@@ -171,10 +165,10 @@ class HTTPExchange(ASGIExchange):
             with anyio.move_on_after(STAY):
                 await self._kept_whole.wait()
 
-    @property
-    def _is_body_broken_off(self) -> bool:
-        """Whether the paywall began to read the body, and has not come to its end."""
-        return self._body is not None and not self._is_body_whole
+    def _refuse_the_rest(self) -> None:
+        if isinstance(self.decision, Response) and not self._is_body_whole and is_http_1(self.scope):
+            # Otherwise the server takes the rest of the body, for as long as the client likes to send.
+            self.decision.headers.append((b"connection", b"close"))
 
     @property
     def _method(self) -> str:

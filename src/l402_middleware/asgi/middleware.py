@@ -9,6 +9,7 @@ from ..flow import adrive
 from ..paywall.offer import Offer, Price, Sale
 from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
+from ..providers.devnode import WALLET_PATH
 from .exchange import ASGIExchange
 from .http import HTTPExchange
 from .scope import ASGIApp, Message, Receive, Scope, Send, method_of, split_path
@@ -42,7 +43,7 @@ class PaywallMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http" and self.paywall.wallet is not None and self.paywall.has_wallet_at(split_path(scope)[1]):
+        if kind == "http" and self._is_for_wallet(scope):
             await answer_wallet(self.paywall, scope, send)
         elif kind in ("http", "websocket"):
             outer = scope.get("l402")
@@ -70,6 +71,11 @@ class PaywallMiddleware:
             await self.app(scope, receive, partial(self._send_lifespan, send))
         else:
             await self.app(scope, receive, send)
+
+    def _is_for_wallet(self, scope: Scope) -> bool:
+        # Below its mount, as any path of the application's.
+        path: str = scope["path"]
+        return path.endswith(WALLET_PATH) and self.paywall.has_wallet_at(split_path(scope)[1])
 
     async def _joins(self, outer: ASGIExchange, scope: Scope) -> bool:
         """Decide within the exchange that another middleware of this paywall began; False where that refused it."""

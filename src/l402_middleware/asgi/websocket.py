@@ -48,7 +48,8 @@ class WebSocketExchange(ASGIExchange):
         if not isinstance(self.decision, Delivery):
             return output
         # With the head the client has what it paid for.
-        return await self._settled(self.unseen(is_last=True))
+        output = self.unseen(None, is_last=True)
+        return output if output is Output.SEND else await self._settled(output)
 
     async def answer(self, response: Response) -> None:
         """Give this response in place of a WebSocket; a plain 403 where the server cannot send one."""

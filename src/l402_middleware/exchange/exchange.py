@@ -35,7 +35,7 @@ class Exchange:
     has_left = False
     decision: Decision | None = None
     headers: Headers = []  # noqa: RUF012 - never changed in place
-    """The answer's header fields as they have to go out; `head` sets them."""
+    """The answer's header fields as they have to go out, where anything was decided; `head` sets them."""
     _sold: Sale | None = None
     _left: int | None = None
     _status = 0
@@ -105,22 +105,24 @@ class Exchange:
     # The answer.
 
     def head(self, method: str, status: int, headers: Iterable[tuple[bytes, bytes]], *, at_once: bool) -> Output:
-        """The answer's head, with the method as the client sent it. A stream's goes out `at_once`, where it may."""
+        """The answer's head, with the method that the application saw. A stream's goes out `at_once`, where it may."""
         delivery = self.decision
-        if isinstance(delivery, Delivery):
-            self._status = status
-            self.headers = delivery.start(status, headers)
-            if delivery.is_watched:
-                # HEAD that runs as GET has a body, which is kept.
-                self._left = body_length("GET" if delivery.runs_as_get else method, status, self.headers)
-        else:
+        if delivery is None:
+            is_failure = status >= 400 and self.state is State.UNDECIDED
+            return self._on(Input.START_OF_FAILURE if is_failure else Input.START)
+        if not isinstance(delivery, Delivery):
             self.headers = list(headers)
-        if status >= 400 and self.state is State.UNDECIDED:
-            return self._on(Input.START_OF_FAILURE)
-        if self._left is None and at_once and self.state in (State.WORKING, State.HELD):
+            return self._on(Input.START)
+        self._check(Input.START)
+        self.headers = delivery.start(status, headers)
+        if not delivery.is_watched:
+            return Output.SEND
+        self._status = status
+        self._left = body_length(method, status, self.headers)
+        if self._left is None and at_once and not delivery.runs_as_get:
             return self._on(Input.START_OF_STREAM)
         output = self._on(Input.START)
-        if self.state is State.HEAD_HELD and isinstance(delivery, Delivery) and not delivery.can_keep(self._left or 0):
+        if self.state is State.HEAD_HELD and not delivery.can_keep(self._left or 0):
             return self._on(Input.UNKEEPABLE)
         return output
 
@@ -128,6 +130,7 @@ class Exchange:
         """A piece of the answer's body; the one that completes a known length is the last, whatever is said of it."""
         delivery = self.decision
         if isinstance(delivery, Delivery) and delivery.is_watched:
+            self._check(Input.PIECE)
             delivery.take(piece)
             if self._left is not None:
                 # With it the client has everything.
@@ -148,10 +151,14 @@ class Exchange:
         is_missing = not delivery.copied and 200 <= self._status < 300 and self._status not in _BODILESS
         return delivery.keeps and not is_short and not (is_last and is_missing)
 
-    def unseen(self, *, is_last: bool) -> Output:
-        """A part of the body that the server takes from elsewhere: by `pathsend`, or by `zerocopysend`."""
+    def unseen(self, size: int | None, *, is_last: bool) -> Output:
+        """So many bytes of the body, which the server takes from elsewhere; None where they are a whole file."""
+        self._check(Input.PIECE)
         if isinstance(self.decision, Delivery):
             self.decision.forgo_copy()
+            if self._left is not None:
+                self._left -= self._left if size is None else size
+                is_last = is_last or self._left <= 0
         if self.state is State.HEAD_HELD:
             return self._on(Input.UNKEEPABLE)
         return self._on(Input.LAST if is_last else Input.PIECE)
@@ -233,9 +240,12 @@ class Exchange:
             raise
         yield from delivery.fail()
 
+    def _check(self, event: Input) -> None:
+        """Raise `BrokenProtocol` where the table has no such input, before anything is noted of it."""
+        if event not in TABLE[self.state]:
+            raise BrokenProtocol(f"the answer cannot take {event.name} in the state {self.state.name}")
+
     def _on(self, event: Input) -> Output:
-        try:
-            self.state, output = TABLE[self.state][event]
-        except KeyError:
-            raise BrokenProtocol(f"the answer cannot take {event.name} in the state {self.state.name}") from None
+        self._check(event)
+        self.state, output = TABLE[self.state][event]
         return output

@@ -5,15 +5,22 @@ happen in it: the application, or the server, has broken its protocol.
 """
 
 from enum import Enum, auto
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
+
+E = TypeVar("E", bound=type[Enum])
 
 
-class _Sentinel(Enum):
-    # An Enum hashes its name, in Python: these are looked up with each piece of each answer.
-    __hash__ = object.__hash__
+def _sentinels(members: E) -> E:
+    """Members that are looked up with each piece of each answer: on Python 3.11 an Enum takes 0.3 us to give one."""
+    for name, member in members.__members__.items():
+        type.__setattr__(members, name, member)
+    # An Enum hashes its name, in Python.
+    type.__setattr__(members, "__hash__", object.__hash__)
+    return members
 
 
-class State(_Sentinel):
+@_sentinels
+class State(Enum):
     """How far an answer has come."""
 
     OPEN = auto()
@@ -62,7 +69,8 @@ class State(_Sentinel):
     """The request is over."""
 
 
-class Input(_Sentinel):
+@_sentinels
+class Input(Enum):
     """What happens to an exchange."""
 
     SALE = auto()
@@ -101,7 +109,8 @@ class Input(_Sentinel):
     """The answer to a HEAD request turns out to be one that cannot be kept."""
 
 
-class Output(_Sentinel):
+@_sentinels
+class Output(Enum):
     """What the translator for a server has to do."""
 
     DECIDE = auto()
@@ -242,6 +251,9 @@ TABLE: Final[dict[State, Row]] = {
     State.CLOSED: _stay(State.CLOSED, Output.DROP, *_BODY, Input.ASIDE),
 }
 
+
+PASSES: Final = frozenset({State.FREE, State.FAILING, State.PASSING})
+"""An answer began that nothing depends on: what follows its head passes, and no output has to be asked for."""
 
 OVER: Final = frozenset({State.ANSWERED, State.HEAD_SENT})
 """The client has a whole answer from here: the application is told that it left."""

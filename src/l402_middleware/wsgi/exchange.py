@@ -137,15 +137,16 @@ class WSGIExchange(Exchange):
         if self.is_out:
             # PEP 3333: the server raises the application's error again, its headers being out already.
             return self._start_response(status, headers, exc_info)
-        method = "HEAD" if self._is_head else self.environ["REQUEST_METHOD"]
-        output = self.head(method, int(status[:3]), raw_headers(headers), at_once=False)
+        output = self.head(self.environ["REQUEST_METHOD"], int(status[:3]), raw_headers(headers), at_once=False)
         if output is Output.SEND:
+            if self.decision is None:
+                return self._start_response(status, headers, exc_info)
             if isinstance(self.decision, Response):
                 # It went through the application's hooks when it was made: a second time would be once too often.
                 self._is_again = self.decision.is_again and int(status[:3]) == self.decision.status
                 self.headers = self.decision.headers if self._is_again else refused(self.headers, self.decision)
             self._server_write = self._start_response(status, text_headers(self.headers), exc_info)
-            return self._server_write if self.decision is None else self._write
+            return self._write
         if output is Output.CUT_OFF:
             raise self.cut_off()
         self._held = status, exc_info
