@@ -812,6 +812,41 @@ async def test_cut_off_in_the_middle(then: Callable[[Send], Any], sent: bytes, c
 
 
 @pytest.mark.anyio
+async def test_head_whose_application_waits_for_its_client(paywall: Paywall) -> None:
+    """Case 23: Starlette cancels a stream when it hears that the client left: not before the headers are out."""
+
+    class Slow(MemoryLedger):
+        def release(self, *args: Any) -> Step[None]:
+            async def release() -> None:
+                await anyio.sleep(0.05)
+                await releasing.wait()
+
+            releasing = super().release(*args)
+            return Call(release)
+
+    @l402_required(price=1)
+    async def streaming(request: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(3):
+                yield b"piece"
+
+        return StreamingResponse(pieces())
+
+    class Client(Exchange):
+        async def send(self, message: Any) -> None:
+            await anyio.sleep(0.01)
+            await super().send(message)
+
+    app, client = application(Paywall(DevNode(), Slow(), secret_keys=[KEY]), Route("/stream", streaming))
+    request = Client(app, "HEAD", "/stream", buy(client, "GET", "/stream"))
+    request.scope["asgi"]["spec_version"] = "2.3"
+    request.body.append({"type": "http.request", "body": b"", "more_body": False})
+    await request.run()
+    assert [message["type"] for message in request.sent] == ["http.response.start", "http.response.body"]
+    assert request.status == 200
+
+
+@pytest.mark.anyio
 async def test_background_tasks(paywall: Paywall) -> None:
     """A background task that fails after the answer changes nothing about its being paid."""
     from starlette.background import BackgroundTask

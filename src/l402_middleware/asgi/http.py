@@ -23,6 +23,7 @@ class HTTPExchange(ASGIExchange):
     _held: Message | None = None
     _left_at = 0.0
     _kept_whole: anyio.Event | None = None
+    _own_answer: anyio.Event | None = None
     _is_body_begun = False
     _is_body_whole = False
     _is_given_again = False
@@ -32,6 +33,9 @@ class HTTPExchange(ASGIExchange):
         if sale := self._sale():
             await self.pays(*sale)
         if self.is_over:
+            if self._own_answer is not None:
+                # Told before it is out, the application could be cancelled, and this answer with it.
+                await self._own_answer.wait()
             return {"type": "http.disconnect"}
         if self._is_given_again:
             assert self._body is not None
@@ -98,7 +102,7 @@ class HTTPExchange(ASGIExchange):
         elif output is Output.SEND_INSTEAD:
             await self._respond(self.instead)
         elif output is Output.SEND_HEAD_ALONE:
-            await self._send_head_alone(self._held or message)
+            await self._send_own(self._held or message, b"")
         elif output is Output.CUT_OFF:
             raise self.cut_off()
         elif output is Output.STOP:
@@ -110,11 +114,19 @@ class HTTPExchange(ASGIExchange):
             await self._respond(response)
 
     async def _respond(self, response: Response) -> None:
+        start = {"type": "http.response.start", "status": response.status, "headers": response.headers}
+        await self._send_own(start, b"" if self._method == "HEAD" else response.body)
+
+    async def _send_own(self, start: Message, body: bytes) -> None:
+        self._own_answer = anyio.Event()
         self._held = None
         self.restore_method()
-        await self._send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-        body = b"" if self._method == "HEAD" else response.body
-        await self._send_early({"type": "http.response.body", "body": body})
+        try:
+            await adrive(self.give_back())
+            await self._send(start)
+            await self._send_early({"type": "http.response.body", "body": body})
+        finally:
+            self._own_answer.set()
 
     async def _send_early(self, message: Message) -> None:
         """Send what ends an answer to a request whose body may be unread, once that is read, within bounds."""
@@ -124,13 +136,6 @@ class HTTPExchange(ASGIExchange):
             await drain(self._next_message)
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
-
-    async def _send_head_alone(self, start: Message) -> None:
-        await adrive(self.give_back())
-        self._held = None
-        self.restore_method()
-        await self._send(start)
-        await self._send({"type": "http.response.body", "body": b""})
 
     async def _send_sold(self, message: Message) -> None:
         if self._held is not None and message["type"] in _OF_THE_BODY:
