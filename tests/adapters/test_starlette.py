@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
@@ -467,6 +468,25 @@ def test_files(paywall: Paywall, tmp_path: Any) -> None:
     headers = buy(client, "GET", "/file")
     assert client.head("/file", headers=headers).headers["content-length"] == "256000"
     assert client.get("/file", headers=headers).content == path.read_bytes()
+
+
+@pytest.mark.parametrize("is_inside", [True, False])
+def test_a_session_that_the_paid_handler_opens(paywall: Paywall, is_inside: bool) -> None:
+    """Case 54: the cookie of a middleware inside the paywall is in the answer given again; another's is set once."""
+
+    @l402_required(price=1)
+    async def opening(request: Request) -> Response:
+        request.session["a"] = 1
+        return Response(b"open")
+
+    session = (Middleware(SessionMiddleware, secret_key="secret"),)
+    client = site(paywall, Route("/open", opening), **{"inner" if is_inside else "outer": session})  # type: ignore[arg-type]
+    headers = buy(client, "GET", "/open")
+    first = client.get("/open", headers=headers)
+    client.cookies.clear()
+    again = client.get("/open", headers=headers)
+    assert again.content == first.content == b"open"
+    assert ("set-cookie" in first.headers, "set-cookie" in again.headers) == (True, is_inside)
 
 
 # --- by hand
