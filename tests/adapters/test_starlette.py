@@ -480,7 +480,7 @@ def test_a_session_that_the_paid_handler_opens(paywall: Paywall, is_inside: bool
         return Response(b"open")
 
     session = (Middleware(SessionMiddleware, secret_key="secret"),)
-    client = site(paywall, Route("/open", opening), **{"inner" if is_inside else "outer": session})  # type: ignore[arg-type]
+    client = site(paywall, Route("/open", opening), **{"inner" if is_inside else "outer": session})
     headers = buy(client, "GET", "/open")
     first = client.get("/open", headers=headers)
     client.cookies.clear()
