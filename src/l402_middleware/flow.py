@@ -77,7 +77,7 @@ async def adrive(flow: Flow[T]) -> T:
         return value
 
 
-# So long after its end an awaited step is cut off, if it has not ended by itself and said what it waited for.
+# Seconds by which an awaited step may be late before it is cut off: time to end by itself and say what it waited for.
 _GRACE: Final = 0.1
 
 _until: ContextVar[float] = ContextVar("l402_middleware until", default=math.inf)
@@ -89,9 +89,9 @@ def time_left(most: float) -> float:
 
 
 def within(seconds: float, flow: Flow[T], late: Callable[[], Exception]) -> Flow[T]:
-    """`flow`, whose steps have so many seconds, all together; then `late()` is raised inside it.
+    """`flow`, with `seconds` for all its steps together; when they are over, `late()` is raised inside it.
 
-    An awaited step that is late is cancelled. A blocking one cannot be: it has to keep to `time_left` by itself.
+    An awaited step that is late is cancelled. A blocking one cannot be: it must keep to `time_left` by itself.
     """
     until = time.monotonic() + seconds
     try:
@@ -108,7 +108,7 @@ def within(seconds: float, flow: Flow[T], late: Callable[[], Exception]) -> Flow
 
 
 class _Limited(Step[T]):
-    """A step that has to end until some moment."""
+    """A step that must end by some moment."""
 
     def __init__(self, step: Step[T], until: float, late: Callable[[], Exception]) -> None:
         self._step = step
@@ -146,9 +146,9 @@ def asyncio_loop() -> asyncio.AbstractEventLoop | None:
 
 
 class Threads:
-    """So many worker threads for each event loop, and nobody else's: not those that an application runs in.
+    """Worker threads, `count` of them for each event loop, apart from those that the application uses.
 
-    `name` has to be this one's alone.
+    No other `Threads` may have the same `name`.
     """
 
     def __init__(self, name: str, count: int) -> None:
