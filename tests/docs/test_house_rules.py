@@ -25,6 +25,7 @@ LAYERS = (
     ("invoicing", "rates"),
     ("providers",),
     ("paywall",),
+    ("exchange",),
     ("asgi", "wsgi", "doctor", "openapi"),
     ("routing",),
     ("starlette", "flask"),
