@@ -26,7 +26,9 @@ from ..flow import Flow, Step, adrive, asyncio_loop, do, drive
 
 T = TypeVar("T")
 
-SCRIPT: Final = resources.files(__package__).joinpath("redis.lua").read_text("utf-8")
+SCRIPT: Final = "".join(
+    resources.files(__package__).joinpath(half).read_text("utf-8") for half in ("redis_payment.lua", "redis_steps.lua")
+)
 SCRIPT_SHA: Final = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 MAX_CONNECTIONS: Final = 64
