@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ import pytest
 from l402_middleware.ledgers import PostgresLedger, RedisLedger, SQLiteLedger
 from l402_middleware.ledgers.ledger import Claim, Held, Kept, Ledger, Spent, Total, day_of
 
+from .first_workers import FirstWorker, OnPostgres, OnRedis, OnSQLite
 from .postgres_server import PostgresServer, programs
 from .redis_server import RedisServer
 
@@ -120,6 +122,22 @@ def first(request: pytest.FixtureRequest) -> Ledger:
     return ledger
 
 
+@pytest.fixture
+def old(first: Ledger, redis_server: RedisServer | None) -> Iterator[FirstWorker]:
+    """A worker of the first version on the same store, which one of this version has opened by now."""
+    first.revoked().block()
+    worker: FirstWorker
+    if isinstance(first, SQLiteLedger):
+        worker = OnSQLite(Path(first.path))
+    elif isinstance(first, PostgresLedger):
+        worker = OnPostgres(first._connections._url)
+    else:
+        assert redis_server is not None
+        worker = OnRedis(redis_server)
+    yield worker
+    worker.close()
+
+
 def told_by(outcome: object) -> list[Any]:
     """An outcome as the first version told it."""
     kind = type(outcome).__name__
@@ -196,3 +214,59 @@ def test_what_came_along_can_be_topped_up_and_closed(first: Ledger) -> None:
     # Of three and one, one is settled and one held.
     assert first.close_payment(bundle.payment_hash, NOW + 1).block() == 2
     assert first.hold(bundle).block() == Spent()
+
+
+# Workers of both versions on one store, while one replaces the other
+
+
+def paid_and_delivered(ledger: Ledger, payment: Claim) -> tuple[int, int, int]:
+    """How often that was counted at the payment's endpoint, and the units that are settled."""
+    history = ledger.history(payment.payment_hash).block()
+    assert history is not None
+    day = day_of(payment.now)
+    counts = {
+        total.what: total.count for total in ledger.totals(day, day).block() if total.endpoint == payment.endpoint
+    }
+    return counts["paid"], counts["delivered"], history.settled
+
+
+@pytest.mark.parametrize("bought", [1, 20])
+def test_workers_of_both_versions_never_deliver_twice(first: Ledger, old: FirstWorker, bought: int) -> None:
+    """Of 60 that claim at once, half of them through each version, as many deliver as were paid for."""
+    BOUGHT["race"] = bought
+
+    def contend(number: int) -> bool:
+        mine = claim("race", attempt=number)
+        if number % 2:
+            return old.hold(mine) and old.settle(mine)
+        held = isinstance(first.hold(mine).block(), Held)
+        return held and first.settle(mine.payment_hash, mine.hold_id, 1, mine.now, b"answer", mine.now + 600).block()
+
+    with ThreadPoolExecutor(12) as threads:
+        delivered = sum(threads.map(contend, range(60)))
+        # Busy ones come again.
+        delivered += sum(threads.map(contend, range(60, 120)))
+    assert delivered == bought
+    assert isinstance(first.hold(claim("race", attempt=500)).block(), Spent | Kept)
+    assert not old.hold(claim("race", attempt=501))
+    assert paid_and_delivered(first, claim("race"))[1:] == (bought, bought)
+
+
+@pytest.mark.parametrize("holder", ["old", "new"])
+def test_a_use_that_one_version_holds_the_other_leaves_alone(first: Ledger, old: FirstWorker, holder: str) -> None:
+    """Held by a worker of either version, a payment is busy for the other's, settled once, and counted once."""
+    name = f"{holder} holds it"
+    BOUGHT[name] = 1
+    mine, other = claim(name, attempt=1), claim(name, attempt=2)
+    if holder == "old":
+        assert old.hold(mine)
+        assert told_by(first.hold(other).block()) == ["Busy"]
+        assert old.settle(mine)
+        assert isinstance(first.hold(other).block(), Spent | Kept)
+    else:
+        assert told_by(first.hold(mine).block()) == ["Held", 0, False]
+        assert not old.hold(other)
+        assert first.settle(mine.payment_hash, mine.hold_id, 1, mine.now, None, mine.now).block() is True
+        assert not old.hold(other)
+    assert not old.settle(mine)
+    assert paid_and_delivered(first, mine) == (1, 1, 1)
