@@ -2,15 +2,16 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from random import Random
 from threading import Barrier
 
 import anyio
 import pytest
 
 from l402_middleware.flow import Flow, adrive, do, drive
-from l402_middleware.ledgers.ledger import Busy, Claim, Held, Kept, Ledger, Outcome, Total, day_of
+from l402_middleware.ledgers.ledger import Busy, Claim, Held, Kept, Ledger, Outcome, Spent, Total, day_of
 from l402_middleware.testing.ledger_fixtures import LedgerTests
-from l402_middleware.testing.ledger_steps import ANSWER, claim, release, settle
+from l402_middleware.testing.ledger_steps import ANSWER, claim, extend, release, settle
 
 
 class Racing(LedgerTests):
@@ -45,6 +46,31 @@ class Racing(LedgerTests):
             for store in [ledger, another] * 50:
                 tasks.start_soon(contend, store)
         _check_race(outcomes, uses)
+
+    def test_forty_threads_draw_on_one_balance(self, ledger: Ledger, another: Ledger, now: float) -> None:
+        """Whatever they hold, extend, use and give back: no unit is sold twice, and none is lost."""
+        first = claim(now, bought=5000)
+
+        def draw(number: int) -> int:
+            return drive(draw_on(another if number % 2 else ledger, first, number))
+
+        with ThreadPoolExecutor(40) as threads:
+            used = sum(threads.map(draw, range(40)))
+        _check_balance(ledger, first, used)
+
+    @pytest.mark.anyio
+    async def test_forty_tasks_draw_on_one_balance(self, ledger: Ledger, another: Ledger, now: float) -> None:
+        """Whatever they hold, extend, use and give back: no unit is sold twice, and none is lost."""
+        first = claim(now, bought=5000)
+        used: list[int] = []
+
+        async def draw(number: int) -> None:
+            used.append(await adrive(draw_on(another if number % 2 else ledger, first, number)))
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(40):
+                tasks.start_soon(draw, number)
+        _check_balance(ledger, first, sum(used))
 
     def test_the_record_is_exact_under_a_hundred_threads(self, ledger: Ledger, another: Ledger, now: float) -> None:
         """A hundred threads that deliver, fail, repeat and count at once leave totals that are right to the last."""
@@ -88,6 +114,35 @@ class Racing(LedgerTests):
                 while await ledger.hold(again := claim(now, like=held)).wait() != Held(0):
                     await release(ledger, held).wait()
             assert await settle(ledger, again).wait() is True
+
+
+def draw_on(ledger: Ledger, first: Claim, seed: int) -> Flow[int]:
+    """Hold, extend and settle or release units of a payment a few times; how many were settled."""
+    chance, used = Random(seed), 0  # noqa: S311 - nobody guesses at a test
+    for _ in range(6):
+        most = chance.choice([1, 40, 300])
+        mine = claim(first.now, bought=first.bought, like=first, most=most, least=chance.randint(1, most))
+        held = yield from do(ledger.hold(mine))
+        if not isinstance(held, Held):
+            assert held in (Busy(), Spent())
+            continue
+        assert mine.least <= held.units <= most
+        more = yield from do(extend(ledger, mine, chance.randint(1, 200), least=1))
+        if chance.random() < 0.2:
+            yield from do(release(ledger, mine))
+            continue
+        part = chance.randint(0, held.units + more)
+        assert (yield from do(settle(ledger, mine, used=part + 10_000))) is False
+        assert (yield from do(settle(ledger, mine, used=part))) is True
+        used += part
+    return used
+
+
+def _check_balance(ledger: Ledger, first: Claim, used: int) -> None:
+    history = ledger.history(first.payment_hash).block()
+    assert history is not None
+    assert history.settled == used <= 5000
+    assert ledger.close_payment(first.payment_hash, first.now).block() == 5000 - used
 
 
 def _check_race(outcomes: list[Outcome], uses: int) -> None:
