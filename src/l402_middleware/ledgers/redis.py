@@ -149,7 +149,7 @@ class RedisLedger:
 
     def _renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Flow[bool]:
         yield from self._check()
-        keys = self._keys(payment_hash, payment_hash, 0)
+        keys = self._keys(payment_hash, 0)
         renewed: int = yield from self._server.script(keys, "renew", hold_id, lease_until)
         return renewed == 1
 
@@ -219,7 +219,7 @@ class RedisLedger:
         """Run a verb that may be noted on the day of `now`."""
         yield from self._check()
         day = day_of(now)
-        keys = self._keys(payment_hash, other or payment_hash, day)
+        keys = self._keys(payment_hash, day, other)
         return (yield from self._server.script(keys, verb, now, day, *arguments))
 
     def _check(self) -> Flow[None]:
@@ -227,7 +227,7 @@ class RedisLedger:
             yield from self._server.check(allow_volatile=self._allow_volatile, assume_durable=self._assume_durable)
             self._checked = True
 
-    def _keys(self, payment_hash: bytes, other: bytes, day: int) -> list[str]:
+    def _keys(self, payment_hash: bytes, day: int, other: bytes | None = None) -> list[str]:
         root, name = self._root, payment_hash.hex()
         return [
             f"{root}payment:{name}",
@@ -236,7 +236,7 @@ class RedisLedger:
             f"{root}totals:{day}",
             f"{root}days",
             f"{root}revoked",
-            f"{root}payment:{other.hex()}",
+            *((f"{root}payment:{other.hex()}",) if other is not None else ()),
         ]
 
 

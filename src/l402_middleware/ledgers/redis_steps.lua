@@ -10,12 +10,24 @@ local function shown(key, now, day, token_id, bought, endpoint, msat, forget_at,
     adopt(payment, now, day)
     return payment
   end
-  payment = {key = key, state = {}, changes = {}, gone = {}}
-  for name, value in pairs({
-    token_id = token_id, uses = bought, endpoint = endpoint, msat = msat, settled = 0, events = 0,
-    forget_at = forget_at, shown_at = now, scheme = scheme, backend = backend,
-  }) do
-    set(payment, name, value)
+  payment = {
+    key = key,
+    state = {
+      token_id = token_id, uses = bought, endpoint = endpoint, msat = msat, settled = 0, events = 0,
+      forget_at = forget_at, shown_at = now,
+    },
+    changes = {
+      'token_id', token_id, 'uses', bought, 'endpoint', endpoint, 'msat', msat, 'settled', 0, 'events', 0,
+      'forget_at', forget_at, 'shown_at', now,
+    },
+    gone = {},
+  }
+  -- What is not said is what most payments have: as little as possible is stored for each.
+  if scheme ~= 'l402' then
+    set(payment, 'scheme', scheme)
+  end
+  if backend ~= '' then
+    set(payment, 'backend', backend)
   end
   if msat ~= '0' then
     note(payment, now, day, 'paid')
