@@ -17,22 +17,22 @@ from ..core.errors import BadCredential, ConfigurationError, LedgerError, Provid
 from ..core.fiat import Fiat
 from ..core.keys import KeyRing, generate_key
 from ..flow import Call, Flow, adrive, do, drive
+from ..invoicing.function import InvoiceFunction
+from ..invoicing.invoicing import Invoicing, memo_of
+from ..invoicing.provider import InvoiceRequest, Provider
 from ..ledgers import MemoryLedger, ledger_from_url
 from ..ledgers.ledger import Ledger
 from ..providers.devnode import WALLET_PATH, DevNode
-from ..providers.function import InvoiceFunction
-from ..providers.provider import InvoiceRequest, Provider
 from ..rates import Rates
 from ..throttled_log import ThrottledLog
 from .body_budget import BodyBudget
-from .bounds import check_numbers, check_texts
 from .caller_binding import callers_of, certificate_in_header
 from .client_address import ClientAddresses
 from .counters import Counters
 from .delivery import Delivery, Replay
-from .invoicing import Invoicing, memo_of
 from .limits import ChallengeLimit
 from .offer import Offer, as_amount
+from .parameters import check
 from .plaintext_warning import PlaintextWarning
 from .presented import Presented
 from .redemption import Redemption, whole_digest
@@ -122,7 +122,7 @@ class Paywall:
             raise ConfigurationError(f"clock must be a function that gives unix seconds, not {clock!r}")
         if invalid_credential_status not in (401, 402):
             raise ConfigurationError(f"invalid_credential_status must be 401 or 402, not {invalid_credential_status!r}")
-        check_numbers(
+        check(
             invoice_expiry=invoice_expiry,
             replay_for=replay_for,
             replay_max_bytes=replay_max_bytes,
@@ -130,8 +130,6 @@ class Paywall:
             spool_bodies=spool_bodies,
             spool_bytes=spool_bytes,
             body_seconds=body_seconds,
-        )
-        check_texts(
             service=service,
             forwarded_header=forwarded_header,
             certificate_header=certificate_header,

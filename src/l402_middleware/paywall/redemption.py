@@ -10,6 +10,7 @@ from ..core.callers import ANYBODY
 from ..core.credential import Verified
 from ..core.errors import BadCredential
 from ..flow import Flow, do
+from ..invoicing.invoicing import Invoicing
 from ..ledgers.ledger import Busy, Claim, Held, Kept, Ledger, Revoked, Spent
 from .body_budget import BodyBudget
 from .caller_binding import came_from
@@ -17,7 +18,6 @@ from .counters import Counters
 from .delivery import Delivery, Payment, Replay
 from .denylist import Denylist
 from .holds import Hold, Holds
-from .invoicing import Invoicing
 from .offer import Offer
 from .request import Body, RequestView
 from .response import Response, problem_response, unpack
