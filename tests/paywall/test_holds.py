@@ -176,7 +176,7 @@ def test_what_was_not_given_is_not_renewed() -> None:
     holds = Holds(MemoryLedger(), LEASE, time.time)
     _, held = drive(holds.take(claim(b"a")))
     outcome, _refused = drive(holds.take(claim(b"b")))
-    outcome_of_pass, _shown = drive(holds.take(replace(claim(b"c"), payment_hash=bytes([1] * 32), uses=None)))
+    outcome_of_pass, _shown = drive(holds.take(replace(claim(b"c"), payment_hash=bytes([1] * 32), bought=None)))
     assert (type(outcome), type(outcome_of_pass)) == (Busy, Held)
     assert set(holds._running) == {held}
 

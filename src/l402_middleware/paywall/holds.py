@@ -50,7 +50,7 @@ class Holds:
         hold = Hold(claim.payment_hash, claim.hold_id, time.monotonic())
         # Cancelled or failed half-way, the ledger may have taken it all the same.
         outcome = yield from self.guard(hold, do(self._ledger.hold(claim)))
-        if isinstance(outcome, Held) and claim.uses is not None:
+        if isinstance(outcome, Held) and claim.bought is not None:
             self._keep_alive(hold)
         return outcome, hold
 
@@ -69,7 +69,7 @@ class Holds:
         """Turn a hold into a delivery; False where its lease was lost to another request. Raises `LedgerError`."""
         self._forget(hold)
         now = self._clock()
-        settling = self._ledger.settle(hold.payment_hash, hold.hold_id, now, packed, now + replay_for)
+        settling = self._ledger.settle(hold.payment_hash, hold.hold_id, 1, now, packed, now + replay_for)
         # Cancelled or failed, the answer is not delivered: without the release the client waits for the lease to end.
         settled: bool = yield from self.guard(hold, do(settling))
         return settled

@@ -108,7 +108,7 @@ class Redemption:
             if not received:
                 yield from self._holds.release(hold)
                 return _come_again("payment-pending", "The payment has not arrived yet; repeat this request shortly.")
-        payment = Payment(verified.payment_hash.hex(), verified.terms.amount, held.uses_left)
+        payment = Payment(verified.payment_hash.hex(), verified.terms.amount, held.left)
         if verified.terms.uses is None:
             # From now on the uses of this pass cost no step in this process, but for a look at the denylist.
             self._known_passes[verified.payment_hash] = payment
@@ -143,7 +143,7 @@ class Redemption:
             payment_hash=verified.payment_hash,
             token_id=verified.token_id,
             hold_id=secrets.token_bytes(16),
-            uses=terms.uses,
+            bought=terms.uses,
             request=digest.encode(),
             endpoint=request.endpoint_name,
             msat=terms.amount.msat,

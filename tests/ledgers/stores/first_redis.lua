@@ -24,7 +24,7 @@ local function set(name, value)
   changes[#changes + 1] = value
 end
 
--- Totals are written before the payment, so that a total that cannot be written leaves the payment as it was.
+-- Totals are written before the payment, so that a total that can not be written leaves the payment as it was.
 local function save()
   if #changes > 0 then
     redis.call('HSET', payment, unpack(changes))
