@@ -79,7 +79,7 @@ def test_keys_from_a_file(tmp_path: Path) -> None:
     shop = shop_of({"L402_SECRET_KEYS": None, "L402_SECRET_KEYS_FILE": str(path)})
     credential = Shop().buy(Offer(10))
     assert isinstance(shop.decide(Offer(10), ask("GET /thing", credential)), Response)
-    shop.paywall._clock = Clock()
+    shop.paywall._admission._clock = Clock()
     assert isinstance(shop.decide(Offer(10), ask("GET /thing", credential)), Delivery)
 
 

@@ -14,8 +14,9 @@ from ..paywall.caller_binding import from_pem
 from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer, Sale
 from ..paywall.paywall import Decision, Paywall
+from ..paywall.rendering import undelivered
 from ..paywall.request import Body, RequestView, announced_length
-from ..paywall.response import Response, body_length, undelivered
+from ..paywall.response import Response, body_length
 from .body import KeptBody
 
 Scope: TypeAlias = MutableMapping[str, Any]

@@ -4,8 +4,9 @@ from http import HTTPStatus
 from typing import Final
 
 from ..paywall.delivery import Delivery
+from ..paywall.rendering import undelivered
 from ..paywall.request import Body
-from ..paywall.response import Response, undelivered
+from ..paywall.response import Response
 from .body import KeptBody
 from .visit import Message, Visit
 

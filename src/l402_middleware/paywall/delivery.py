@@ -1,6 +1,6 @@
 """One admitted request, from the handler's start until its answer counts as delivered or failed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NoReturn
@@ -10,7 +10,7 @@ from ..core.money import Msat
 from ..flow import Flow
 from .holds import Hold, Holds
 from .offer import ChargeIf
-from .response import AnswerTo, Headers, Response, pack, personal
+from .response import VARIES, AnswerTo, Headers, Response, pack, personal
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class Delivery:
         hold: Hold | None = None,
         replay: Replay | None = None,
         selection: str = "",
+        receipt: Sequence[tuple[bytes, bytes]] = (),
+        varies_with: Sequence[bytes] = VARIES,
     ) -> None:
         self.payment = payment
         self._charge_if = charge_if
@@ -73,6 +75,8 @@ class Delivery:
         self._hold = hold
         self._replay = replay
         self._selection = selection
+        self._receipt = receipt
+        self._varies_with = varies_with
         self._copy = bytearray() if replay else None
         self._head: tuple[int, Headers] | None = None
         self._request_body = sha256() if replay else None
@@ -109,8 +113,10 @@ class Delivery:
         self._body_digest = body_digest
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Note the answer's head, and give the headers to send with it."""
-        sent = personal(headers)
+        """Note the answer's head, and give the headers to send with it: a receipt too, where it is a success."""
+        sent = personal(headers, self._varies_with)
+        if self._receipt and 200 <= status < 300 and self._charge_if(status):
+            sent += self._receipt
         self._head = (status, sent)
         return sent
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import drive
 from ..paywall.delivery import STAY, Delivery
-from ..paywall.response import Headers, Response, body_length, refused, undelivered
+from ..paywall.rendering import undelivered
+from ..paywall.response import Headers, Response, body_length, refused
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo

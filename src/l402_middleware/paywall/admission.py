@@ -1,0 +1,149 @@
+"""The one flow that decides about a request: every failure of a credential, a backend or a ledger is a verdict here."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from .. import events
+from ..core.errors import BadCredential, ConfigurationError, LedgerError, ProviderError, RateError, Refusal
+from ..flow import Flow
+from ..schemes import Fault, Scheme, Shown
+from ..throttled_log import ThrottledLog
+from .caller_binding import certificate_in_header
+from .client_address import ClientAddresses
+from .doors import Doors, Found
+from .observers import Observers
+from .offer import Offer
+from .quoting import Quoting
+from .redemption import Redemption
+from .request import RequestView
+from .verdict import Admitted, Refused, Replayed, Verdict, from_refusal
+
+_NO_INVOICE: Final = Refused(
+    503, "invoice-unavailable", "No invoice can be made at the moment; nothing was charged.", retry_after=5
+)
+_NO_RATE: Final = Refused(
+    503, "rate-unavailable", "The price cannot be said in sats at the moment; try again.", retry_after=5
+)
+_NO_LEDGER: Final = Refused(
+    503,
+    "ledger-unavailable",
+    "Payments cannot be looked up at the moment; yours stays good, try again.",
+    retry_after=5,
+)
+
+
+class Admission:
+    """Decides about requests: `doors` read what they show, `redemption` honours it, `quoting` asks for payment.
+
+    `invalid_credential_status` is the status of a challenge to somebody whose credential was no good.
+    """
+
+    def __init__(
+        self,
+        addresses: ClientAddresses,
+        doors: Doors,
+        redemption: Redemption,
+        quoting: Quoting,
+        observers: Observers,
+        *,
+        invalid_credential_status: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._addresses = addresses
+        self._doors = doors
+        self._redemption = redemption
+        self._quoting = quoting
+        self._observers = observers
+        self._invalid_credential_status = invalid_credential_status
+        self._clock = clock
+        self._log = ThrottledLog()
+
+    def decide(self, request: RequestView, offer: Offer) -> Flow[Verdict]:
+        """What becomes of `request`.
+
+        Only an error of a price function goes through to the caller, and so never to the handler.
+        """
+        if self._addresses.trusts(request.peer):
+            # A certificate that the proxy itself shows is not its caller's.
+            request.read_certificate = partial(certificate_in_header, request, self._addresses.certificate_header)
+        request.peer = self._addresses.resolve(request.peer, request.headers)
+        try:
+            verdict = yield from self._decide(request, offer)
+        except Refusal as refusal:
+            verdict = from_refusal(refusal)
+        except ProviderError as error:
+            self._log.log(logging.ERROR, "no invoice, so 503 for %s: %s", request.endpoint_name, error)
+            verdict = _NO_INVOICE
+        except RateError as error:
+            self._log.log(logging.ERROR, "no rate, so 503 for %s: %s", request.endpoint_name, error)
+            verdict = _NO_RATE
+        except LedgerError as error:
+            self._log.log(logging.ERROR, "no ledger, so 503 for %s: %s", request.endpoint_name, error)
+            verdict = _NO_LEDGER
+        if isinstance(verdict, Refused) and not verdict.offers:
+            self._observers.tell(events.Refused, self._clock(), request.endpoint_name, verdict.status, verdict.code)
+        return verdict
+
+    def _decide(self, request: RequestView, offer: Offer) -> Flow[Verdict]:
+        if not self._doors.has_all_keys:
+            yield from self._doors.open()
+        found = self._doors.read(request.headers, self._clock())
+        not_now: Refused | None = None
+        for shown in found.shown:
+            try:
+                verdict = yield from self._redemption.redeem(request, offer, shown)
+            except BadCredential as error:
+                if found.fault is None:
+                    found = Found(found.shown, Fault(error.code, str(error)), shown.scheme)
+                continue
+            if not isinstance(verdict, Refused):
+                self._tell(request, shown, verdict)
+                return verdict
+            not_now = not_now or verdict
+        # Somebody who has paid is not asked to pay again because of something that lies with us.
+        return not_now or (yield from self._challenge(request, offer, found.fault, found.scheme))
+
+    def _challenge(self, request: RequestView, offer: Offer, fault: Fault | None, scheme: Scheme) -> Flow[Refused]:
+        if fault is not None and fault.status is not None:
+            return Refused(fault.status, fault.code, fault.title, scheme.problem_type(fault.code))
+        sale = yield from self._quoting.quote(request, offer)
+        offers = {}
+        for each in self._doors.schemes:
+            offered = each.challenge(sale, request.headers)
+            if offered is not None:
+                offers[each.name] = offered
+        if not offers:
+            raise ConfigurationError(
+                f"{request.endpoint_name} cannot be sold: none of the schemes can say {sale.terms.amount}"
+            )
+        self._observers.tell(
+            events.Challenged,
+            self._clock(),
+            request.endpoint_name,
+            sale.invoice.payment_hash.hex(),
+            sale.terms.amount.msat,
+            fault.code if fault else None,
+            tuple(offers),
+        )
+        status, code, title = 402, "payment-required", "Payment required: pay the invoice, then repeat the request."
+        if fault is not None:
+            status, code, title = self._invalid_credential_status, fault.code, f"{fault.title} Here is a new challenge."
+        return Refused(status, code, title, scheme.problem_type(code), offers=tuple(offers.values()))
+
+    def _tell(self, request: RequestView, shown: Shown, verdict: Admitted | Replayed) -> None:
+        name, at, scheme = request.endpoint_name, self._clock(), shown.scheme.name
+        if isinstance(verdict, Replayed):
+            self._observers.tell(events.Replayed, at, name, shown.verified.payment_hash.hex(), scheme)
+        else:
+            payment = verdict.delivery.payment
+            self._observers.tell(
+                events.Admitted,
+                at,
+                name,
+                payment.payment_hash,
+                payment.amount.msat,
+                payment.uses_left,
+                scheme,
+            )

@@ -1,0 +1,72 @@
+"""Tells the listeners what happens."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from inspect import iscoroutinefunction
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
+
+from ..core.errors import ConfigurationError, ProviderError, ProviderFault
+from ..events import Event, ProviderAsked
+from ..flow import Flow
+from ..throttled_log import ThrottledLog
+
+Observer: TypeAlias = Callable[[Any], object]
+"""A function of an `Event`."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Observers:
+    """Those who are told: the operator's own of every event, others of the kinds that they listen to.
+
+    An event that nobody listens to is not made. Raises `ConfigurationError` for what cannot be called.
+    """
+
+    def __init__(self, observe: Observer | Iterable[Observer] | None = None) -> None:
+        given: Any = [] if observe is None else [observe] if callable(observe) else observe
+        self._for_all: tuple[Observer, ...] = tuple(given) if isinstance(given, list | tuple) else (given,)
+        for each in self._for_all:
+            # The coroutine that it gives would never run.
+            if not callable(each) or iscoroutinefunction(each) or iscoroutinefunction(type(each).__call__):
+                raise ConfigurationError(
+                    f"observe must be a plain function of an event, or a list of them, not {each!r}"
+                )
+        self._for_kind: dict[object, tuple[Observer, ...]] = {}
+        self._log = ThrottledLog()
+
+    def listen(self, observer: Observer, *kinds: Callable[..., Event]) -> None:
+        """Have `observer` told, before the operator's own, of these kinds."""
+        for kind in kinds:
+            self._for_kind[kind] = (*self._for_kind.get(kind, ()), observer)
+
+    def hear(self, kind: Callable[..., Event]) -> bool:
+        """Whether anybody is told of that kind."""
+        return bool(self._for_all) or kind in self._for_kind
+
+    def tell(self, kind: Callable[P, Event], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Tell of an event of that kind. Raises nothing that a listener raises."""
+        observers = self._for_kind.get(kind, ()) + self._for_all
+        if not observers:
+            return
+        event = kind(*args, **kwargs)
+        for observer in observers:
+            try:
+                observer(event)
+            except Exception as error:
+                # Not its message: that may say anything.
+                name = getattr(observer, "__qualname__", type(observer).__qualname__)
+                self._log.log(logging.ERROR, "observe: %s raised %s", name, type(error).__name__)
+
+    def timed(self, flow: Flow[T], about: Literal["invoice", "settlement"], endpoint: str, at: float) -> Flow[T]:
+        """`flow`, which asks the Lightning backend, and an event of how long it took and whether it failed."""
+        started = time.monotonic()
+        fault: ProviderFault | None = None
+        try:
+            return (yield from flow)
+        except ProviderError as error:
+            fault = error.kind
+            raise
+        finally:
+            self.tell(ProviderAsked, at, endpoint, about, time.monotonic() - started, fault)
