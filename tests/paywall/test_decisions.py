@@ -437,6 +437,30 @@ def test_no_replay() -> None:
         assert code(shop.decide(OFFER, ask("GET /thing", credential))) == (402, "already-used")
 
 
+@pytest.mark.parametrize(
+    ("all_routes", "own", "after", "status"),
+    [
+        (600, None, 599, 200),
+        (600, 0, 0, 402),
+        (600, 5, 4, 200),
+        (600, 5, 5, 402),
+        (0, None, 0, 402),
+        (0, 5, 4, 200),
+        (5, 3600, 3599, 200),
+    ],
+)
+def test_replay_of_one_route(all_routes: float, own: float | None, after: float, status: int) -> None:
+    """An offer says how long its answers are given again, where that is not how long the paywall says."""
+    shop = Shop({"replay_for": all_routes})
+    offer = Offer(10, replay_for=own)
+    credential = shop.buy(offer)
+    assert deliver(shop.decide(offer, ask("GET /thing", credential)))
+    shop.clock.now += after
+    again = shop.decide(offer, ask("GET /thing", credential))
+    assert isinstance(again, Response)
+    assert again.status == status
+
+
 def test_replay_looks_at_the_body(shop: Shop) -> None:
     """Case 54: what the handler read belongs to the request, also where the sale is not bound to it."""
     credential = shop.buy(OFFER, ask("POST /thing"))
