@@ -18,8 +18,8 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 # From the innermost outwards: each may import what stands before it, and itself, but not its neighbours.
 LAYERS = (
     ("core", "flow"),
-    ("bulkhead", "throttled_log", "inspection", "narrowing", "redaction"),
-    ("providers", "ledgers"),
+    ("bulkhead", "events", "throttled_log", "inspection", "narrowing", "redaction"),
+    ("providers", "ledgers", "schemes"),
     ("rates",),
     ("paywall",),
     ("asgi", "wsgi", "doctor", "openapi"),
@@ -112,6 +112,7 @@ def test_the_reference_names_everything_public() -> None:
         ".providers",
         ".ledgers",
         ".rates",
+        ".events",
         ".testing",
     ):
         assert set(import_module(f"l402_middleware{module}").__all__) <= described
