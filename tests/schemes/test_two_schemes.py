@@ -9,7 +9,7 @@ from l402_middleware.flow import drive
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.paywall import Decision
 from l402_middleware.paywall.response import Headers, Response
-from l402_middleware.schemes import SCHEMES, names_in_order
+from l402_middleware.schemes.registry import SCHEMES, names_in_order
 
 from ..paywall.shop import Shop, ask, deliver, field_of, members
 from ..paywall.test_redemption import token_id_of

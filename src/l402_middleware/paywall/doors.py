@@ -11,7 +11,8 @@ from ..core.errors import ConfigurationError, LedgerError
 from ..core.keys import KeyRing, generate_key
 from ..flow import Flow, do
 from ..ledgers.ledger import Ledger
-from ..schemes import SCHEMES, Fault, Fields, Scheme, SchemeSettings, Shown
+from ..schemes import Fault, Fields, Scheme, SchemeSettings, Shown
+from ..schemes.registry import SCHEMES
 from .response import VARIES
 
 # While a ledger cannot say whether it keeps a key, so many seconds lie between two questions.

@@ -15,7 +15,8 @@ from ..providers.devnode import WALLET_PATH, DevNode
 from ..providers.function import InvoiceFunction
 from ..providers.provider import Provider
 from ..rates import Rates
-from ..schemes import SchemeSettings, names_in_order
+from ..schemes import SchemeSettings
+from ..schemes.registry import names_in_order
 from .admission import Admission
 from .body_budget import BodyBudget
 from .bounds import check_kinds, check_numbers, check_texts

@@ -1,11 +1,9 @@
 """The ways in which a caller can be asked to pay, and show that it did: HTTP authentication schemes."""
 
 from .l402 import L402Scheme
-from .registry import SCHEMES, names_in_order
 from .scheme import Fault, Fields, Offered, Reading, Sale, Scheme, SchemeSettings, Shown
 
 __all__ = [
-    "SCHEMES",
     "Fault",
     "Fields",
     "L402Scheme",
@@ -15,5 +13,4 @@ __all__ = [
     "Scheme",
     "SchemeSettings",
     "Shown",
-    "names_in_order",
 ]
