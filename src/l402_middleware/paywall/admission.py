@@ -12,7 +12,7 @@ from ..schemes import Fault, Scheme, Shown
 from ..throttled_log import ThrottledLog
 from .caller_binding import certificate_in_header
 from .client_address import ClientAddresses
-from .doors import Doors, Found
+from .doors import Doors
 from .observers import Observers
 from .offer import Offer
 from .quoting import Quoting
@@ -89,21 +89,21 @@ class Admission:
     def _decide(self, request: RequestView, offer: Offer) -> Flow[Verdict]:
         if not self._doors.has_all_keys:
             yield from self._doors.open()
-        found = self._doors.read(request.headers, self._clock())
+        credentials, fault, scheme = self._doors.read(request.headers, self._clock())
         not_now: Refused | None = None
-        for shown in found.shown:
+        for shown in credentials:
             try:
                 verdict = yield from self._redemption.redeem(request, offer, shown)
             except BadCredential as error:
-                if found.fault is None:
-                    found = Found(found.shown, Fault(error.code, str(error)), shown.scheme)
+                if fault is None:
+                    fault, scheme = Fault(error.code, str(error)), shown.scheme
                 continue
             if not isinstance(verdict, Refused):
                 self._tell(request, shown, verdict)
                 return verdict
             not_now = not_now or verdict
         # Somebody who has paid is not asked to pay again because of something that lies with us.
-        return not_now or (yield from self._challenge(request, offer, found.fault, found.scheme))
+        return not_now or (yield from self._challenge(request, offer, fault, scheme))
 
     def _challenge(self, request: RequestView, offer: Offer, fault: Fault | None, scheme: Scheme) -> Flow[Refused]:
         if fault is not None and fault.status is not None:
@@ -133,17 +133,19 @@ class Admission:
         return Refused(status, code, title, scheme.problem_type(code), offers=tuple(offers.values()))
 
     def _tell(self, request: RequestView, shown: Shown, verdict: Admitted | Replayed) -> None:
-        name, at, scheme = request.endpoint_name, self._clock(), shown.scheme.name
         if isinstance(verdict, Replayed):
-            self._observers.tell(events.Replayed, at, name, shown.verified.payment_hash.hex(), scheme)
-        else:
-            payment = verdict.delivery.payment
+            payment_hash = shown.verified.payment_hash.hex()
+            self._observers.tell(events.Replayed, self._clock(), request.endpoint_name, payment_hash, shown.scheme.name)
+            return
+        payment = verdict.delivery.payment
+        # What holds a use is counted by the ledger.
+        if payment.uses_left is None or self._observers.anybody:
             self._observers.tell(
                 events.Admitted,
-                at,
-                name,
+                self._clock(),
+                request.endpoint_name,
                 payment.payment_hash,
                 payment.amount.msat,
                 payment.uses_left,
-                scheme,
+                shown.scheme.name,
             )

@@ -4,7 +4,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ..core.errors import ConfigurationError, LedgerError
@@ -19,15 +18,6 @@ from .response import VARIES
 ASK_EVERY: Final = 5.0
 
 log = logging.getLogger("l402_middleware")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The credentials in a request, the first for each payment; and the first fault, with the scheme it is one of."""
-
-    shown: Sequence[Shown]
-    fault: Fault | None
-    scheme: Scheme
 
 
 class Doors:
@@ -93,23 +83,27 @@ class Doors:
                 self._use(KeyRing([kept, *self._listed]))
             self.has_all_keys = True
 
-    def read(self, fields: Fields, now: float) -> Found:
+    def read(self, fields: Fields, now: float) -> tuple[Iterable[Shown], Fault | None, Scheme]:
         """What a request shows by any of the schemes, at unix time `now`.
 
-        Raises `LedgerError` for a credential that may have been sold under a key which the ledger cannot give now.
+        The credentials, one for each payment; and the first fault, with the scheme that it is one of. Raises
+        `LedgerError` for a credential that may have been sold under a key which the ledger cannot give now.
         """
-        shown: dict[bytes, Shown] = {}
-        fault: Fault | None = None
         by = self.schemes[0]
-        for scheme in self.schemes:
-            reading = scheme.read(fields, now)
-            for each in reading.shown:
-                shown.setdefault(each.verified.payment_hash, each)
-            if fault is None and reading.fault is not None:
-                fault, by = reading.fault, scheme
+        reading = by.read(fields, now)
+        shown, fault = reading.shown, reading.fault
+        if len(self.schemes) > 1:
+            payments = {each.verified.payment_hash: each for each in shown}
+            for scheme in self.schemes[1:]:
+                reading = scheme.read(fields, now)
+                for each in reading.shown:
+                    payments.setdefault(each.verified.payment_hash, each)
+                if fault is None and reading.fault is not None:
+                    fault, by = reading.fault, scheme
+            shown = tuple(payments.values())
         if fault is not None and fault.code == "invalid-credential" and not self.has_all_keys:
             raise LedgerError("the ledger's own key, under which this may have been sold, cannot be read")
-        return Found(tuple(shown.values()), fault, by)
+        return shown, fault, by
 
     def _use(self, keys: KeyRing) -> None:
         self._on_keys(keys)

@@ -93,7 +93,7 @@ class Holds:
         self._tell_end(hold, events.Released)
 
     def _tell_end(self, hold: Hold, kind: type[events.Settled | events.Released | events.Lapsed]) -> None:
-        if hold.is_taken:
+        if hold.is_taken and self._observers.anybody:
             hold.is_taken = False
             seconds = time.monotonic() - hold.taken_at
             self._observers.tell(kind, self._clock(), hold.endpoint, hold.payment_hash.hex(), seconds)

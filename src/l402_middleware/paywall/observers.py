@@ -33,6 +33,8 @@ class Observers:
                 raise ConfigurationError(
                     f"observe must be a plain function of an event, or a list of them, not {each!r}"
                 )
+        self.anybody = bool(self._for_all)
+        """Whether the operator has listeners, who are told of every event."""
         self._for_kind: dict[object, tuple[Observer, ...]] = {}
         self._log = ThrottledLog()
 
@@ -40,10 +42,6 @@ class Observers:
         """Have `observer` told, before the operator's own, of these kinds."""
         for kind in kinds:
             self._for_kind[kind] = (*self._for_kind.get(kind, ()), observer)
-
-    def hear(self, kind: Callable[..., Event]) -> bool:
-        """Whether anybody is told of that kind."""
-        return bool(self._for_all) or kind in self._for_kind
 
     def tell(self, kind: Callable[P, Event], *args: P.args, **kwargs: P.kwargs) -> None:
         """Tell of an event of that kind. Raises nothing that a listener raises."""

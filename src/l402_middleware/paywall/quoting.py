@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from functools import lru_cache
 
 from ..core.binding import endpoint_digest
 from ..core.caveats import Terms
@@ -19,6 +20,10 @@ from .plaintext_warning import PlaintextWarning
 from .pricing import Pricing
 from .request import RequestView
 from .request_body import body_digest, digest_of
+
+
+# Endpoints are few, and each has one memo.
+_memo_of = lru_cache(maxsize=256)(memo_of)
 
 
 class Quoting:
@@ -75,7 +80,7 @@ class Quoting:
             body = yield from body_digest(request, offer.max_body, self._bodies)
         price = yield from self._pricing.price_of(request, offer)
         amount = price.rounded_up(self._invoicing.granularity_msat)
-        memo = memo_of(offer.memo or f"{self._service}: {request.endpoint_name}")
+        memo = _memo_of(offer.memo or f"{self._service}: {request.endpoint_name}")
         now = self._clock()
         asked = self._invoicing.create(InvoiceRequest(amount, memo, self._invoice_expiry), now)
         invoice = yield from self._observers.timed(asked, "invoice", request.endpoint_name, now)

@@ -107,7 +107,8 @@ class Redemption:
             if self._denylist.has(verified.token_id, now):
                 raise BadCredential("revoked")
             if payment := self._known_passes.get(verified.payment_hash):
-                yield from self._check_request(request, offer, verified, self._bodies)
+                if terms.request is not None:
+                    yield from self._check_request(request, offer, verified, self._bodies)
                 return self._admitted(offer, shown, payment)
         return (yield from self._use(request, offer, shown))
 
@@ -136,7 +137,8 @@ class Redemption:
             if not received:
                 yield from self._holds.release(hold)
                 return _PENDING
-        yield from self._holds.guard(hold, self._check_request(request, offer, verified, self._bodies))
+        if verified.terms.request is not None:
+            yield from self._holds.guard(hold, self._check_request(request, offer, verified, self._bodies))
         self._tell_paid(request, verified)
         payment = Payment(verified.payment_hash.hex(), verified.terms.amount, held.uses_left)
         if verified.terms.uses is None:
@@ -167,12 +169,10 @@ class Redemption:
         )
 
     def _check_request(self, request: RequestView, offer: Offer, verified: Verified, bodies: BodyBudget) -> Flow[None]:
-        """Raise `BadCredential` where the sale is bound to another request, or `Refusal` where that cannot be seen."""
-        bound = verified.terms.request
-        if bound is not None:
-            digest = yield from whole_digest(request, offer.max_body, bodies, verified.payment_hash)
-            if digest != bound:
-                raise BadCredential("wrong-request")
+        """Raise `BadCredential` where a bound sale is bound to another request, `Refusal` where that cannot be seen."""
+        digest = yield from whole_digest(request, offer.max_body, bodies, verified.payment_hash)
+        if digest != verified.terms.request:
+            raise BadCredential("wrong-request")
 
     def _replay_of(self, offer: Offer) -> Replay | None:
         replay = self._replay
@@ -216,7 +216,8 @@ class Redemption:
         response, to = unpack(answer)
         if to.selection not in (None, request.selection):
             raise BadCredential("already-used")
-        yield from self._check_request(request, offer, verified, self._bodies_again)
+        if verified.terms.request is not None:
+            yield from self._check_request(request, offer, verified, self._bodies_again)
         if to.body_digest is not None:
             body = yield from body_digest(request, offer.max_body, self._bodies_again, verified.payment_hash)
             if to.body_digest != body:
@@ -224,7 +225,7 @@ class Redemption:
         return Replayed(response)
 
     def _tell_paid(self, request: RequestView, verified: Verified) -> None:
-        if verified.payment_hash in self._known_payments or not self._observers.hear(Paid):
+        if not self._observers.anybody or verified.payment_hash in self._known_payments:
             return
         self._known_payments[verified.payment_hash] = None
         if len(self._known_payments) > KNOWN_PAYMENTS:

@@ -94,6 +94,8 @@ def _private(fields: Headers) -> tuple[bytes, bytes]:
 
 
 def _varying(fields: Headers, varies_with: Sequence[bytes]) -> tuple[bytes, bytes]:
+    if not fields:
+        return b"vary", b", ".join(varies_with)
     vary = b", ".join(value for _, value in fields if value)
     if vary.strip() == b"*":
         return b"vary", vary

@@ -10,7 +10,7 @@ from .delivery import Delivery
 from .response import Response
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admitted:
     """The handler runs, under this delivery."""
 
