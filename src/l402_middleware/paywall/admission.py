@@ -6,7 +6,15 @@ from functools import partial
 from typing import Final
 
 from .. import events
-from ..core.errors import BadCredential, ConfigurationError, LedgerError, ProviderError, RateError, Refusal
+from ..core.errors import (
+    BadCredential,
+    ConfigurationError,
+    L402Error,
+    LedgerError,
+    ProviderError,
+    RateError,
+    Refusal,
+)
 from ..flow import Flow
 from ..schemes import Fault, Scheme, Shown
 from ..throttled_log import ThrottledLog
@@ -20,18 +28,28 @@ from .redemption import Redemption
 from .request import RequestView
 from .verdict import Admitted, Refused, Replayed, Verdict, from_refusal
 
-_NO_INVOICE: Final = Refused(
-    503, "invoice-unavailable", "No invoice can be made at the moment; nothing was charged.", retry_after=5
-)
-_NO_RATE: Final = Refused(
-    503, "rate-unavailable", "The price cannot be said in sats at the moment; try again.", retry_after=5
-)
-_NO_LEDGER: Final = Refused(
-    503,
-    "ledger-unavailable",
-    "Payments cannot be looked up at the moment; yours stays good, try again.",
-    retry_after=5,
-)
+# What an operator reads of each failure, and what its caller is told.
+_FAILED: Final[dict[type[L402Error], tuple[str, Refused]]] = {
+    ProviderError: (
+        "no invoice",
+        Refused(
+            503, "invoice-unavailable", "No invoice can be made at the moment; nothing was charged.", retry_after=5
+        ),
+    ),
+    RateError: (
+        "no rate",
+        Refused(503, "rate-unavailable", "The price cannot be said in sats at the moment; try again.", retry_after=5),
+    ),
+    LedgerError: (
+        "no ledger",
+        Refused(
+            503,
+            "ledger-unavailable",
+            "Payments cannot be looked up at the moment; yours stays good, try again.",
+            retry_after=5,
+        ),
+    ),
+}
 
 
 class Admission:
@@ -69,41 +87,37 @@ class Admission:
             # A certificate that the proxy itself shows is not its caller's.
             request.read_certificate = partial(certificate_in_header, request, self._addresses.certificate_header)
         request.peer = self._addresses.resolve(request.peer, request.headers)
+        verdict: Refused | None = None
         try:
-            verdict = yield from self._decide(request, offer)
-        except Refusal as refusal:
-            verdict = from_refusal(refusal)
-        except ProviderError as error:
-            self._log.log(logging.ERROR, "no invoice, so 503 for %s: %s", request.endpoint_name, error)
-            verdict = _NO_INVOICE
-        except RateError as error:
-            self._log.log(logging.ERROR, "no rate, so 503 for %s: %s", request.endpoint_name, error)
-            verdict = _NO_RATE
-        except LedgerError as error:
-            self._log.log(logging.ERROR, "no ledger, so 503 for %s: %s", request.endpoint_name, error)
-            verdict = _NO_LEDGER
-        if isinstance(verdict, Refused) and not verdict.offers:
+            if not self._doors.has_all_keys:
+                yield from self._doors.open()
+            credentials, fault, scheme = self._doors.read(request.headers, self._clock())
+            for shown in credentials:
+                try:
+                    each = yield from self._redemption.redeem(request, offer, shown)
+                except BadCredential as error:
+                    if fault is None:
+                        fault, scheme = Fault(error.code, str(error)), shown.scheme
+                    continue
+                if not isinstance(each, Refused):
+                    self._tell(request, shown, each)
+                    return each
+                verdict = verdict or each
+            # Somebody who has paid is not asked to pay again because of something that lies with us.
+            if verdict is None:
+                verdict = yield from self._challenge(request, offer, fault, scheme)
+        except (Refusal, ProviderError, RateError, LedgerError) as error:
+            verdict = self._refused(request, error)
+        if not verdict.offers:
             self._observers.tell(events.Refused, self._clock(), request.endpoint_name, verdict.status, verdict.code)
         return verdict
 
-    def _decide(self, request: RequestView, offer: Offer) -> Flow[Verdict]:
-        if not self._doors.has_all_keys:
-            yield from self._doors.open()
-        credentials, fault, scheme = self._doors.read(request.headers, self._clock())
-        not_now: Refused | None = None
-        for shown in credentials:
-            try:
-                verdict = yield from self._redemption.redeem(request, offer, shown)
-            except BadCredential as error:
-                if fault is None:
-                    fault, scheme = Fault(error.code, str(error)), shown.scheme
-                continue
-            if not isinstance(verdict, Refused):
-                self._tell(request, shown, verdict)
-                return verdict
-            not_now = not_now or verdict
-        # Somebody who has paid is not asked to pay again because of something that lies with us.
-        return not_now or (yield from self._challenge(request, offer, fault, scheme))
+    def _refused(self, request: RequestView, error: L402Error) -> Refused:
+        if isinstance(error, Refusal):
+            return from_refusal(error)
+        what, verdict = next(told for kind, told in _FAILED.items() if isinstance(error, kind))
+        self._log.log(logging.ERROR, f"{what}, so 503 for %s: %s", request.endpoint_name, error)
+        return verdict
 
     def _challenge(self, request: RequestView, offer: Offer, fault: Fault | None, scheme: Scheme) -> Flow[Refused]:
         if fault is not None and fault.status is not None:

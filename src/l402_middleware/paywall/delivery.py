@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from ..core.errors import ConfigurationError
 from ..core.money import Msat
@@ -58,6 +58,14 @@ class Delivery:
     one of the flows `finish`, `vanish` and `fail`. The first of them decides; the others then change nothing.
     """
 
+    # Defaults of the class, because a pass changes few of them.
+    _copy: bytearray | None = None
+    _head: tuple[int, Headers] | None = None
+    _request_body: Any = None
+    _request_body_is_whole = False
+    _body_digest: bytes | None = None
+    _may_go_out = True
+
     def __init__(
         self,
         payment: Payment,
@@ -77,12 +85,9 @@ class Delivery:
         self._selection = selection
         self._receipt = receipt
         self._varies_with = varies_with
-        self._copy = bytearray() if replay else None
-        self._head: tuple[int, Headers] | None = None
-        self._request_body = sha256() if replay else None
-        self._request_body_is_whole = False
-        self._body_digest: bytes | None = None
-        self._may_go_out = True
+        if replay is not None:
+            self._copy = bytearray()
+            self._request_body = sha256()
         self.is_watched = hold is not None
         """Whether anything depends on this answer's end: a pass pays for it either way."""
 

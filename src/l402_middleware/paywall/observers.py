@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
-from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, get_args
 
 from ..core.errors import ConfigurationError, ProviderError, ProviderFault
 from ..events import Event, ProviderAsked
@@ -35,17 +35,18 @@ class Observers:
                 )
         self.anybody = bool(self._for_all)
         """Whether the operator has listeners, who are told of every event."""
-        self._for_kind: dict[object, tuple[Observer, ...]] = {}
+        self._for_kind = dict.fromkeys(get_args(Event), self._for_all)
         self._log = ThrottledLog()
 
     def listen(self, observer: Observer, *kinds: Callable[..., Event]) -> None:
         """Have `observer` told, before the operator's own, of these kinds."""
         for kind in kinds:
-            self._for_kind[kind] = (*self._for_kind.get(kind, ()), observer)
+            before = self._for_kind[kind]
+            self._for_kind[kind] = (observer, *before)
 
     def tell(self, kind: Callable[P, Event], *args: P.args, **kwargs: P.kwargs) -> None:
         """Tell of an event of that kind. Raises nothing that a listener raises."""
-        observers = self._for_kind.get(kind, ()) + self._for_all
+        observers = self._for_kind[kind]
         if not observers:
             return
         event = kind(*args, **kwargs)

@@ -198,13 +198,11 @@ class Paywall:
         error of a price function goes through to the caller, and so never to the handler.
         """
         verdict = yield from self._admission.decide(request, offer)
-        match verdict:
-            case Admitted(delivery):
-                return delivery
-            case Replayed(answer):
-                return answer
-            case Refused():
-                return render(verdict, request.header("accept"), self._doors.varies_with)
+        if isinstance(verdict, Admitted):
+            return verdict.delivery
+        if isinstance(verdict, Replayed):
+            return verdict.answer
+        return render(verdict, request.header("accept"), self._doors.varies_with)
 
     def _use_keys(self, keys: KeyRing) -> None:
         if self._limit:

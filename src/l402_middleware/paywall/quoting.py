@@ -21,7 +21,6 @@ from .pricing import Pricing
 from .request import RequestView
 from .request_body import body_digest, digest_of
 
-
 # Endpoints are few, and each has one memo.
 _memo_of = lru_cache(maxsize=256)(memo_of)
 

@@ -163,7 +163,7 @@ class Redemption:
         replay: Replay | None = None,
         selection: str = "",
     ) -> Admitted:
-        receipt = shown.scheme.receipt(shown, self._clock())
+        receipt = shown.scheme.receipt(shown, self._clock()) if shown.reference else ()
         return Admitted(
             Delivery(payment, offer.charge_if, self._holds, hold, replay, selection, receipt, self._doors.varies_with)
         )

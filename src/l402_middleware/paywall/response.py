@@ -59,14 +59,14 @@ def personal(headers: Iterable[tuple[bytes, bytes]], varies_with: Sequence[bytes
     others: Headers = []
     cache_control: Headers = []
     vary: Headers = []
-    for name, value in headers:
-        lower = name.lower()
-        if lower == b"cache-control":
-            cache_control.append((name, value))
-        elif lower == b"vary":
-            vary.append((name, value))
-        elif not _is_for_some_caches(lower):
-            others.append((name, value))
+    for pair in headers:
+        name = pair[0].lower()
+        if name == b"vary":
+            vary.append(pair)
+        elif name == b"cache-control":
+            cache_control.append(pair)
+        elif name not in _FOR_SOME_CACHES and not name.endswith(b"-cache-control"):
+            others.append(pair)
     return [*others, _private(cache_control), _varying(vary, varies_with)]
 
 

@@ -74,8 +74,9 @@ class Fault:
 class Shown:
     """A credential that a client showed, authentic, paid and unexpired, and the scheme that it came by.
 
-    `reference` is what that scheme's receipt has to name, such as the challenge's id. `action` is what was asked for,
-    where a scheme knows several for one payment: an answer that is kept is given again to the same action only.
+    `reference` is what that scheme's receipt has to name, such as the challenge's id; empty where it gives none.
+    `action` is what was asked for, where a scheme knows several for one payment: an answer that is kept is given again
+    to the same action only.
     """
 
     verified: Verified = field(repr=False)
