@@ -16,7 +16,7 @@ from l402_middleware.bulkhead import HASTE
 from l402_middleware.paywall import pricing
 from l402_middleware.paywall.response import Response
 
-from .shop import Shop, ask, code
+from .shop import Shop, ask, code, members
 
 CROWD = 12
 
@@ -143,6 +143,18 @@ def test_two_paywalls_have_each_its_own_threads(slow: Slow) -> None:
         return answer.status
 
     assert anyio.run(main) == 402
+
+
+def by_pages(request: RequestView) -> int:
+    """A price from a JSON body, without a check whether there is one: the type checker agrees."""
+    pages: int = request.body.json()["pages"]
+    return pages
+
+
+def test_a_price_from_a_json_body() -> None:
+    """A price function finds the body, already read."""
+    answer = Shop().decide(Offer(by_pages), ask("POST /thing", body=b'{"pages": 7}'))
+    assert members(answer)["amount_sats"] == 7
 
 
 # --- mistakes

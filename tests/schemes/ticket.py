@@ -14,12 +14,12 @@ from hashlib import sha256
 from l402_middleware.core.caveats import Terms
 from l402_middleware.core.credential import Verified
 from l402_middleware.core.money import Msat
-from l402_middleware.schemes import Fault, Fields, Offered, Reading, Sale, SchemeSettings, Shown
+from l402_middleware.schemes import CredentialFault, Fields, Offered, Reading, Sale, SchemeSettings, Shown
 
-MALFORMED = Fault("malformed-credential", "The ticket cannot be read.")
-TWO = Fault("several-credentials", "Send one ticket.", 400)
-EXPIRED = Fault("expired", "The ticket's time is over.")
-UNPAID = Fault("invalid-preimage", "The preimage is not this ticket's.")
+MALFORMED = CredentialFault("malformed-credential", "The ticket cannot be read.")
+TWO = CredentialFault("several-credentials", "Send one ticket.", 400)
+EXPIRED = CredentialFault("expired", "The ticket's time is over.")
+UNPAID = CredentialFault("invalid-preimage", "The preimage is not this ticket's.")
 
 
 class TicketScheme:

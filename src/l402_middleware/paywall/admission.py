@@ -16,7 +16,7 @@ from ..core.errors import (
     Refusal,
 )
 from ..flow import Flow
-from ..schemes import Fault, Scheme, Shown
+from ..schemes import CredentialFault, Scheme, Shown
 from ..throttled_log import ThrottledLog
 from .caller_binding import certificate_in_header
 from .client_address import ClientAddresses
@@ -97,7 +97,7 @@ class Admission:
                     each = yield from self._redemption.redeem(request, offer, shown)
                 except BadCredential as error:
                     if fault is None:
-                        fault, scheme = Fault(error.code, str(error)), shown.scheme
+                        fault, scheme = CredentialFault(error.code, str(error)), shown.scheme
                     continue
                 if not isinstance(each, Refused):
                     self._tell(request, shown, each)
@@ -119,7 +119,9 @@ class Admission:
         self._log.log(logging.ERROR, f"{what}, so 503 for %s: %s", request.endpoint_name, error)
         return verdict
 
-    def _challenge(self, request: RequestView, offer: Offer, fault: Fault | None, scheme: Scheme) -> Flow[Refused]:
+    def _challenge(
+        self, request: RequestView, offer: Offer, fault: CredentialFault | None, scheme: Scheme
+    ) -> Flow[Refused]:
         if fault is not None and fault.status is not None:
             return Refused(fault.status, fault.code, fault.title, scheme.problem_type(fault.code))
         sale = yield from self._quoting.quote(request, offer)

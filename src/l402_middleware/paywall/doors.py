@@ -10,7 +10,7 @@ from ..core.errors import ConfigurationError, LedgerError
 from ..core.keys import KeyRing, generate_key
 from ..flow import Flow, do
 from ..ledgers.ledger import Ledger
-from ..schemes import Fault, Fields, Scheme, SchemeSettings, Shown
+from ..schemes import CredentialFault, Fields, Scheme, SchemeSettings, Shown
 from ..schemes.registry import SCHEMES
 from .response import VARIES
 
@@ -83,7 +83,7 @@ class Doors:
                 self._use(KeyRing([kept, *self._listed]))
             self.has_all_keys = True
 
-    def read(self, fields: Fields, now: float) -> tuple[Iterable[Shown], Fault | None, Scheme]:
+    def read(self, fields: Fields, now: float) -> tuple[Iterable[Shown], CredentialFault | None, Scheme]:
         """What a request shows by any of the schemes, at unix time `now`.
 
         The credentials, one for each payment; and the first fault, with the scheme that it is one of. Raises

@@ -1,10 +1,10 @@
 """The ways in which a caller can be asked to pay, and show that it did: HTTP authentication schemes."""
 
 from .l402 import L402Scheme
-from .scheme import Fault, Fields, Offered, Reading, Sale, Scheme, SchemeSettings, Shown
+from .scheme import CredentialFault, Fields, Offered, Reading, Sale, Scheme, SchemeSettings, Shown
 
 __all__ = [
-    "Fault",
+    "CredentialFault",
     "Fields",
     "L402Scheme",
     "Offered",

@@ -7,7 +7,7 @@ from ..core.authorization import parse_authorization
 from ..core.challenge import Challenge, problem_type
 from ..core.credential import Issuer
 from ..core.errors import BadCredential
-from .scheme import Fault, Fields, Offered, Reading, Sale, SchemeSettings, Shown
+from .scheme import CredentialFault, Fields, Offered, Reading, Sale, SchemeSettings, Shown
 
 MAX_REMEMBERED: Final = 4096
 MAX_REMEMBERED_BYTES: Final = 1024
@@ -43,7 +43,7 @@ class L402Scheme:
             credentials = parse_authorization(values)
         except BadCredential as error:
             return Reading(fault=_fault(error))
-        fault: Fault | None = None
+        fault: CredentialFault | None = None
         shown: dict[bytes, Shown] = {}
         for credential in credentials:
             try:
@@ -77,5 +77,5 @@ class L402Scheme:
             self._remembered[value] = reading
 
 
-def _fault(error: BadCredential) -> Fault:
-    return Fault(error.code, str(error))
+def _fault(error: BadCredential) -> CredentialFault:
+    return CredentialFault(error.code, str(error))

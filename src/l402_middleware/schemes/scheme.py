@@ -59,7 +59,7 @@ class Offered:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class CredentialFault:
     """Why what a client showed is no credential: a stable `code` for programs, and a sentence for people.
 
     `status` is for what no payment mends: such a request is refused with it, without a new challenge.
@@ -90,7 +90,7 @@ class Reading:
     """What one scheme found in a request: the good credentials, the first for each payment, and the first fault."""
 
     shown: Sequence[Shown] = ()
-    fault: Fault | None = None
+    fault: CredentialFault | None = None
 
 
 class Scheme(Protocol):
