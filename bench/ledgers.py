@@ -33,7 +33,7 @@ def results() -> Iterator[Result]:
     with Ledgers() as ledgers, asyncio.Runner() as runner:
         for name, url in list(ledgers.urls())[1:]:
             make, floor, bar = {
-                "SQLite": (_sqlite, "one inline commit", 0.40),
+                "SQLite": (_sqlite, "one inline commit", 0.55),
                 "Redis": (_redis, "one bare command", 3.0),
                 "PostgreSQL": (_postgres, "one bare commit", 3.0),
             }[name]

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from l402_middleware.cli import main
-from l402_middleware.core import macaroon
+from l402_middleware.core import minting
 from l402_middleware.core.authorization import parse_authorization
 from l402_middleware.core.caveats import Terms
 from l402_middleware.core.credential import VERSION, Issuer
 from l402_middleware.core.invoice import decode
 from l402_middleware.core.keys import KeyRing
 from l402_middleware.core.money import Msat
-from l402_middleware.inspection import inspect
+from l402_middleware.credentials import inspect
 from l402_middleware.ledgers import SQLiteLedger
 from l402_middleware.ledgers.ledger import Claim, Held, Revoked, Total, day_of
 from l402_middleware.testing.ledger_steps import claim, release, settle
@@ -57,7 +57,7 @@ def l402(*arguments: str, text: bytes = b"", **environ: str) -> subprocess.Compl
 
 def minted(*caveats: str, identifier: bytes = VERSION + PAYMENT_HASH + TOKEN_ID) -> str:
     """A macaroon in base64 with any caveats and identifier."""
-    return b64encode(macaroon.mint(b"k" * 32, "l402", identifier, list(caveats))).decode()
+    return b64encode(minting.mint(b"k" * 32, "l402", identifier, list(caveats))).decode()
 
 
 @pytest.fixture

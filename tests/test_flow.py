@@ -288,7 +288,7 @@ def test_a_blocking_call_of_an_async_function_has_its_time() -> None:
 @BACKENDS
 def test_threads_are_bounded_and_nobody_elses(anyio_backend: str) -> None:
     """So many at a time for each event loop; the application's own are not taken."""
-    threads = Threads(f"test {anyio_backend}", 2)
+    threads = Threads(2)
     lock, running, most = threading.Lock(), 0, 0
     go = threading.Event()
 

@@ -17,7 +17,7 @@ amounts are msat. `endpoint` is the endpoint as the record has it.
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from .core.errors import ProviderFault
 
@@ -134,27 +134,26 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class ProviderAsked:
-    """The Lightning backend was asked for an invoice, or whether a payment has arrived (`about`).
+    """A provider, by the name of its class, was asked for an invoice, or whether a payment has arrived.
 
     `fault` is None where it answered, and otherwise the kind of its failure, as of a `ProviderError`.
     """
 
     at: float
-    endpoint: str
-    about: Literal["invoice", "settlement"]
+    provider: str
     seconds: float
     fault: ProviderFault | None
 
 
 @dataclass(frozen=True, slots=True)
 class RateAsked:
-    """A fiat price was converted; where a rate was known already, that took no time. `has_failed`: there was none."""
+    """A source of exchange rates was asked what a bitcoin costs in `currency`; `fault` is as of `ProviderAsked`."""
 
     at: float
-    endpoint: str
+    source: str
     currency: str
     seconds: float
-    has_failed: bool
+    fault: ProviderFault | None
 
 
 Event: TypeAlias = (

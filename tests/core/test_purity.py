@@ -19,7 +19,7 @@ STANDARD = {
 }  # fmt: skip
 
 # Exceptions, each with its one module and its one reason.
-MINTING = {"macaroon": {"pymacaroons", "pymacaroons.serializers"}}
+MINTING = {"minting": {"pymacaroons", "pymacaroons.serializers"}}
 RANDOMNESS = {"keys": {"secrets"}}
 
 # Built-in functions that read, write, or run what is not in the file.

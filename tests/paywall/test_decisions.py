@@ -10,16 +10,16 @@ import pytest
 from l402_middleware import ConfigurationError, LedgerError, Msat, Offer, Refusal, RequestView, msats, sats
 from l402_middleware.core.errors import ProviderError
 from l402_middleware.flow import Call, Flow, drive
+from l402_middleware.invoicing.function import FunctionProvider
+from l402_middleware.invoicing.provider import CreatedInvoice, InvoiceRequest
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.request import Body
 from l402_middleware.paywall.response import Headers, Response
 from l402_middleware.providers.devnode import WALLET_PATH, DevNode
-from l402_middleware.providers.function import FunctionProvider
-from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest
+from tests.invoicing.test_invoicing import COFFEE, DONATION
 
 from .shop import KEY, NOW, Clock, GivenBody, Shop, ask, code, deliver, field_of, members
-from .test_invoicing import COFFEE, DONATION
 
 OTHER_KEY = "fedcba9876543210" * 4
 OFFER = Offer(10)

@@ -64,7 +64,7 @@ def test_a_sale_from_its_challenge_to_its_replay(shop: Shop, watcher: Watcher) -
     payment = hash_of(credential).hex()
     asked, challenged = watcher.told
     assert isinstance(asked, ProviderAsked)
-    assert (asked.at, asked.endpoint, asked.about, asked.fault) == (NOW, "GET /thing", "invoice", None)
+    assert (asked.at, asked.provider, asked.fault) == (NOW, "DevNode", None)
     assert 0 <= asked.seconds < 60
     assert challenged == Challenged(NOW, "GET /thing", payment, 10_000, None, ("l402",))
     watcher.news()
@@ -136,7 +136,7 @@ def test_a_payment_that_did_not_arrive_is_not_paid(watcher: Watcher) -> None:
     shop.slow.broken = True
     assert code(shop.decide(CALL, ask("GET /thing", credential)))[1] == "settlement-unknown"
     [asked] = [event for event in watcher.told if isinstance(event, ProviderAsked)]
-    assert (asked.about, asked.fault) == ("settlement", "unreachable")
+    assert (asked.provider, asked.fault) == ("Node", "unreachable")
     watcher.news()
     shop.slow.broken, shop.slow.received = False, True
     assert isinstance(shop.decide(CALL, ask("GET /thing", credential)), Delivery)
@@ -174,7 +174,7 @@ def test_what_is_not_sold(shop: Shop, watcher: Watcher, monkeypatch: pytest.Monk
     poor.decide(Offer(usd("1.00")), ask())
     rate, refused = watcher.told
     assert isinstance(rate, RateAsked)
-    assert (rate.currency, rate.has_failed) == ("USD", True)
+    assert (rate.source, rate.currency, rate.fault is None) == ("no_rate", "USD", False)
     assert refused == Refused(NOW, "GET /thing", 503, "rate-unavailable")
 
 

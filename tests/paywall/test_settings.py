@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from l402_middleware import ConfigurationError, Offer, Paywall, msats, paywall_from_settings, sats
+from l402_middleware.invoicing.failover import Failover
 from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
-from l402_middleware.paywall.bounds import MAX_INVOICE_EXPIRY, MAX_SETTING, MAX_SPOOL_BYTES, MAX_THREADS
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.offer import Bind, is_priced_elsewhere, mark, offer_of, refuse_left_out
+from l402_middleware.paywall.parameters import MAX_INVOICE_EXPIRY, MAX_SETTING, MAX_SPOOL_BYTES, MAX_THREADS
 from l402_middleware.paywall.response import Response
 from l402_middleware.paywall.settings import rates_from, rules_from, unknown_settings
 from l402_middleware.providers.devnode import DevNode
-from l402_middleware.providers.failover import Failover
 from l402_middleware.providers.lnbits import LNbits
 from l402_middleware.rates import Kraken
 

@@ -12,7 +12,7 @@ from ..paywall.request import SPOOL_BYTES, Body
 T = TypeVar("T")
 
 # Of our own: the application's may all be busy, and the client has only so long to send its body.
-THREADS: Final = Threads("bodies", 8)
+THREADS: Final = Threads(8)
 
 # What a thread takes at once: waking it costs as much as hashing 64 KiB.
 PORTION: Final = 256 * 1024

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final, get_args
 
 from ..core.errors import ConfigurationError
-from ..inspection import Parts, utc
+from ..credentials.inspection import Parts, utc
 from ..ledgers import MemoryLedger, SQLiteLedger, ledger_from_url
 from ..ledgers.ledger import Ledger, What, day_of
 from .arguments import days, thirty_two_bytes

@@ -106,7 +106,7 @@ class ProviderError(L402Error):
 
 
 class RateError(L402Error):
-    """There is no exchange rate that can be trusted, so a fiat price cannot be said; the message names the sources."""
+    """No exchange rate can be trusted, so a fiat price cannot be converted; the message names the sources."""
 
 
 class LedgerError(L402Error):

@@ -1,21 +1,18 @@
 """Tells the listeners what happens."""
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
-from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, get_args
+from typing import Any, ParamSpec, TypeAlias, get_args
 
-from ..core.errors import ConfigurationError, ProviderError, ProviderFault
-from ..events import Event, ProviderAsked
-from ..flow import Flow
+from ..core.errors import ConfigurationError
+from ..events import Event
 from ..throttled_log import ThrottledLog
 
 Observer: TypeAlias = Callable[[Any], object]
 """A function of an `Event`."""
 
 P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Observers:
@@ -57,15 +54,3 @@ class Observers:
                 # Not its message: that may say anything.
                 name = getattr(observer, "__qualname__", type(observer).__qualname__)
                 self._log.log(logging.ERROR, "observe: %s raised %s", name, type(error).__name__)
-
-    def timed(self, flow: Flow[T], about: Literal["invoice", "settlement"], endpoint: str, at: float) -> Flow[T]:
-        """`flow`, which asks the Lightning backend, and an event of how long it took and whether it failed."""
-        started = time.monotonic()
-        fault: ProviderFault | None = None
-        try:
-            return (yield from flow)
-        except ProviderError as error:
-            fault = error.kind
-            raise
-        finally:
-            self.tell(ProviderAsked, at, endpoint, about, time.monotonic() - started, fault)

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 from ..core.errors import ConfigurationError
 from ..core.fiat import Fiat
 from ..core.money import Msat, sats
-from .bounds import check_numbers
+from .parameters import check
 from .request import RequestView
 
 Amount: TypeAlias = int | Msat | Fiat
@@ -115,7 +115,7 @@ class Offer:
         if memo is not None and not isinstance(memo, str):
             raise ConfigurationError(f"memo must be a text, not {memo!r}")
         if replay_for is not None:
-            check_numbers(replay_for=replay_for)
+            check(replay_for=replay_for)
         self.uses = uses
         self.valid_for = valid_for
         self.bind_caller = bind_caller

@@ -6,28 +6,29 @@ from functools import partial
 from typing import Literal, TypeAlias
 
 from ..core.caveats import Caveats, UnknownCaveats
-from ..core.errors import ConfigurationError
+from ..core.errors import ConfigurationError, ProviderFault
 from ..core.keys import KeyRing
+from ..events import ProviderAsked
 from ..flow import Flow, adrive, do, drive
+from ..invoicing.function import InvoiceFunction
+from ..invoicing.invoicing import Invoicing
+from ..invoicing.provider import Provider
 from ..ledgers import MemoryLedger, ledger_from_url
 from ..ledgers.ledger import Ledger
 from ..providers.devnode import WALLET_PATH, DevNode
-from ..providers.function import InvoiceFunction
-from ..providers.provider import Provider
 from ..rates import Rates
 from ..schemes import SchemeSettings
 from ..schemes.registry import names_in_order
 from .admission import Admission
 from .body_budget import BodyBudget
-from .bounds import check_kinds, check_numbers, check_texts
 from .client_address import ClientAddresses
 from .counters import Counters
 from .delivery import Delivery, Replay
 from .doors import Doors
-from .invoicing import Invoicing
 from .limits import ChallengeLimit
 from .observers import Observer, Observers
 from .offer import Offer
+from .parameters import check
 from .plaintext_warning import PlaintextWarning
 from .pricing import Pricing
 from .quoting import Quoting
@@ -114,17 +115,28 @@ class Paywall:
         observe: Observer | Iterable[Observer] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        observers = Observers(observe)
+
+        def told(provider: str, seconds: float, fault: ProviderFault | None) -> None:
+            observers.tell(ProviderAsked, clock(), provider, seconds, fault)
+
         self._invoicing = Invoicing(
             provider,
             network,
             verify_settlement=verify_settlement,
             timeout=provider_timeout,
             max_threads=provider_threads,
+            told=told if observers.anybody else None,
         )
         self.wallet = next((each for each in self._invoicing.providers if isinstance(each, DevNode)), None)
         self.ledger = _ledger_of(ledger, is_development=self.wallet is not None)
-        check_kinds(rates, clock, invalid_credential_status)
-        check_numbers(
+        if not (rates is None or isinstance(rates, Rates)):
+            raise ConfigurationError(f"rates must be Rates([...]), not {rates!r}")
+        if not callable(clock):
+            raise ConfigurationError(f"clock must be a function that gives unix seconds, not {clock!r}")
+        if invalid_credential_status not in (401, 402):
+            raise ConfigurationError(f"invalid_credential_status must be 401 or 402, not {invalid_credential_status!r}")
+        check(
             invoice_expiry=invoice_expiry,
             replay_for=replay_for,
             replay_max_bytes=replay_max_bytes,
@@ -133,8 +145,6 @@ class Paywall:
             spool_bytes=spool_bytes,
             body_seconds=body_seconds,
             price_threads=price_threads,
-        )
-        check_texts(
             service=service,
             forwarded_header=forwarded_header,
             certificate_header=certificate_header,
@@ -150,7 +160,6 @@ class Paywall:
         )
         self._rates = Rates(clock=clock) if rates is None else rates
         self._counters = Counters(self.ledger)
-        observers = Observers(observe)
         observers.listen(self._counters, *Counters.KINDS)
         self._doors = Doors(
             names_in_order(schemes),
@@ -179,7 +188,6 @@ class Paywall:
                 service,
                 self._invoicing,
                 Pricing(self._rates, observers, price_threads, clock),
-                observers,
                 invoice_expiry=invoice_expiry,
                 limit=self._limit,
                 plaintext_warning=PlaintextWarning(is_behind_proxies=bool(trusted_proxies)),

@@ -7,11 +7,10 @@ none from those who have paid.
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
 from typing import Final
 
 from ..bulkhead import HASTE, Bulkhead
-from ..core.errors import ConfigurationError, ProviderError, RateError, Refusal
+from ..core.errors import ConfigurationError, ProviderError, ProviderFault, Refusal
 from ..core.fiat import Fiat
 from ..core.money import Msat
 from ..events import RateAsked
@@ -23,8 +22,6 @@ from .request import RequestView
 
 # For so many seconds after a slow price, no thread but `price_threads` computes one.
 SLOW_FOR: Final = 60.0
-
-_number = count()
 
 
 class Pricing:
@@ -40,7 +37,7 @@ class Pricing:
         self._observers = observers
         self._clock = clock
         self._bulkhead = Bulkhead(threads)
-        self._threads = Threads(f"prices {next(_number)}", threads)
+        self._threads = Threads(threads)
         self._slow_until = float("-inf")
 
     def price_of(self, request: RequestView, offer: Offer) -> Flow[Msat]:
@@ -53,7 +50,7 @@ class Pricing:
         if callable(price):
             price = yield from self._computed(price, request)
         if isinstance(price, Fiat):
-            price = yield from self._converted(price, request)
+            price = yield from self._converted(price)
         return price
 
     def _computed(self, price: PriceFunction, request: RequestView) -> Flow[Msat | Fiat]:
@@ -81,14 +78,11 @@ class Pricing:
                 f"the price function {name} of {request.endpoint_name} gave {amount!r}: {error}"
             ) from None
 
-    def _converted(self, price: Fiat, request: RequestView) -> Flow[Msat]:
-        at, started = self._clock(), time.monotonic()
-        has_failed = False
-        try:
+    def _converted(self, price: Fiat) -> Flow[Msat]:
+        if not self._observers.anybody:
             return (yield from self._rates.convert(price))
-        except RateError:
-            has_failed = True
-            raise
-        finally:
-            seconds = time.monotonic() - started
-            self._observers.tell(RateAsked, at, request.endpoint_name, price.currency, seconds, has_failed)
+
+        def told(source: str, seconds: float, fault: ProviderFault | None) -> None:
+            self._observers.tell(RateAsked, self._clock(), source, price.currency, seconds, fault)
+
+        return (yield from self._rates.convert(price, told))

@@ -8,13 +8,12 @@ from ..core.binding import endpoint_digest
 from ..core.caveats import Terms
 from ..core.errors import Refusal
 from ..flow import Flow
-from ..providers.provider import InvoiceRequest
+from ..invoicing.invoicing import Invoicing, memo_of
+from ..invoicing.provider import InvoiceRequest
 from ..schemes import Sale
 from .body_budget import BodyBudget
 from .caller_binding import callers_of
-from .invoicing import Invoicing, memo_of
 from .limits import ChallengeLimit
-from .observers import Observers
 from .offer import Offer
 from .plaintext_warning import PlaintextWarning
 from .pricing import Pricing
@@ -33,7 +32,6 @@ class Quoting:
         service: str,
         invoicing: Invoicing,
         pricing: Pricing,
-        observers: Observers,
         *,
         invoice_expiry: int,
         limit: ChallengeLimit | None,
@@ -44,7 +42,6 @@ class Quoting:
         self._service = service
         self._invoicing = invoicing
         self._pricing = pricing
-        self._observers = observers
         self._invoice_expiry = invoice_expiry
         self._limit = limit
         self._plaintext_warning = plaintext_warning
@@ -80,9 +77,7 @@ class Quoting:
         price = yield from self._pricing.price_of(request, offer)
         amount = price.rounded_up(self._invoicing.granularity_msat)
         memo = _memo_of(offer.memo or f"{self._service}: {request.endpoint_name}")
-        now = self._clock()
-        asked = self._invoicing.create(InvoiceRequest(amount, memo, self._invoice_expiry), now)
-        invoice = yield from self._observers.timed(asked, "invoice", request.endpoint_name, now)
+        invoice = yield from self._invoicing.create(InvoiceRequest(amount, memo, self._invoice_expiry), self._clock())
         terms = Terms(
             endpoint=endpoint_digest(request.endpoint),
             amount=amount,

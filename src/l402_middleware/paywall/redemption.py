@@ -12,6 +12,7 @@ from ..core.credential import Verified
 from ..core.errors import BadCredential, ProviderError
 from ..events import Paid
 from ..flow import Flow, do
+from ..invoicing.invoicing import Invoicing
 from ..ledgers.ledger import Busy, Claim, Held, Kept, Ledger, Revoked, Spent
 from ..schemes import Shown
 from ..throttled_log import ThrottledLog
@@ -21,7 +22,6 @@ from .delivery import Delivery, Payment, Replay
 from .denylist import Denylist
 from .doors import Doors
 from .holds import Hold, Holds
-from .invoicing import Invoicing
 from .observers import Observers
 from .offer import Offer
 from .request import RequestView
@@ -130,7 +130,7 @@ class Redemption:
         verified = shown.verified
         if self._verify_settlement and not held.confirmed:
             try:
-                received = yield from self._holds.guard(hold, self._is_received(request, verified.payment_hash))
+                received = yield from self._holds.guard(hold, self._is_received(verified.payment_hash))
             except ProviderError as error:
                 self._log.log(logging.ERROR, "no settlement look-up, so 503 for %s: %s", request.endpoint_name, error)
                 return _UNKNOWN
@@ -204,10 +204,9 @@ class Redemption:
             forget_at=verified.sold_until + MEMORY,
         )
 
-    def _is_received(self, request: RequestView, payment_hash: bytes) -> Flow[bool]:
+    def _is_received(self, payment_hash: bytes) -> Flow[bool]:
         """Whether the backend has the payment: for some, a preimage can be known before its payment is final."""
-        asked = self._invoicing.is_settled(payment_hash)
-        received = yield from self._observers.timed(asked, "settlement", request.endpoint_name, self._clock())
+        received = yield from self._invoicing.is_settled(payment_hash)
         if received:
             yield from do(self._ledger.confirm(payment_hash, self._clock()))
         return received

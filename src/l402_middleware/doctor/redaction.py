@@ -1,11 +1,11 @@
 """What may be said of settings, and what of them no message may repeat."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-# What a provider's URL may say openly; any other value in its query is somebody's secret.
-_OPEN: Final = frozenset({"network", "tls_cert", "route_hints", "verify", "allow_private_hosts", "relay", "timeout"})
+from ..paywall.parameters import SETTINGS
+from ..providers.registry import OPEN
 
 # Anything shorter guards nothing, and stands in ordinary words.
 _SHORTEST: Final = 4
@@ -41,22 +41,35 @@ class Redaction:
 
 
 def _secrets(settings: Mapping[str, str]) -> Iterator[str]:
-    for part in settings.get("L402_SECRET_KEYS", "").split(","):
+    for row in SETTINGS:
+        if row.hides:
+            yield from _WHERE[row.hides](settings.get(row.setting, ""))
+
+
+def _keys(text: str) -> Iterator[str]:
+    for part in text.split(","):
         yield part.strip()
-    path = settings.get("L402_SECRET_KEYS_FILE", "")
-    if _looks_secret(path):
-        yield path
-    for url in provider_urls(settings):
+
+
+def _path(text: str) -> Iterator[str]:
+    if _looks_secret(text):
+        yield text
+
+
+def _providers(text: str) -> Iterator[str]:
+    for url in text.split():
         yield from _passwords(url)
         for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True):
             refers = name.endswith(("_file", "_env"))
-            if name not in _OPEN and (not refers or _looks_secret(value)):
+            if name not in OPEN and (not refers or _looks_secret(value)):
                 yield value
             if _looks_secret(name):
                 yield name
-    for store in (settings.get("L402_LEDGER", ""), settings.get("L402_LIMIT_STORAGE", "")):
-        yield from _passwords(store)
-        yield from (value for name, value in parse_qsl(store.partition("?")[2]) if name.endswith("password"))
+
+
+def _url(text: str) -> Iterator[str]:
+    yield from _passwords(text)
+    yield from (value for name, value in parse_qsl(text.partition("?")[2]) if name.endswith("password"))
 
 
 def _passwords(url: str) -> Iterator[str]:
@@ -70,3 +83,11 @@ def _passwords(url: str) -> Iterator[str]:
 
 def _looks_secret(text: str) -> bool:
     return len(text) >= 16 and not set(text) & {"/", "."} and any(character.isdigit() for character in text)
+
+
+_WHERE: Final[Mapping[str, Callable[[str], Iterator[str]]]] = {
+    "keys": _keys,
+    "path": _path,
+    "provider": _providers,
+    "url": _url,
+}

@@ -1,10 +1,12 @@
 """What every provider's requests have in common: turns, connections, deadlines, forks, certificates."""
 
+import gc
 import os
 import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,11 +20,11 @@ import pytest
 
 from l402_middleware.core.errors import ConfigurationError, ProviderError
 from l402_middleware.core.money import sats
+from l402_middleware.event_loops import running_loop
 from l402_middleware.flow import adrive, drive
+from l402_middleware.outgoing.transport import MAX_ANSWER_BYTES, MAX_REQUESTS, Transport
 from l402_middleware.providers import LND, InvoiceRequest
-from l402_middleware.providers.transport import MAX_ANSWER_BYTES, MAX_REQUESTS, Transport
-
-from .emulators import LNDEmulator, Node, certificate, running
+from tests.providers.emulators import LNDEmulator, Node, certificate, running
 
 REQUEST = InvoiceRequest(sats(1), "memo", 60)
 MACAROON = "0201036c6e64"
@@ -352,3 +354,25 @@ def test_a_certificate_that_an_authority_signed_can_be_given_alone(good: Path, t
             provider = LND(node.url, macaroon=node.secret, tls_cert=trusted / "tls.cert", network="regtest")
             drive(provider.create_invoice(REQUEST))
             provider.close()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_event_loop_leaves_nothing_behind(backend: str) -> None:
+    """Connections end with the loop that opened them: twenty loops leave no client, no descriptor and no loop."""
+    loops: list[Callable[[], object]] = []
+    with running(LNDEmulator, Node(secret=MACAROON)) as node:
+        provider = LND(node.url, macaroon=MACAROON, network="regtest")
+
+        async def main() -> None:
+            loops.append(weakref.ref(running_loop()))
+            await adrive(provider.create_invoice(REQUEST))
+
+        anyio.run(main, backend=backend)
+        gc.collect()
+        descriptors = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            anyio.run(main, backend=backend)
+        gc.collect()
+        # The emulator's own ends of the connections close a moment later.
+        wait_for(lambda: len(os.listdir("/proc/self/fd")) <= descriptors)
+    assert [loop() for loop in loops] == [None] * 21

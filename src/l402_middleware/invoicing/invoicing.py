@@ -6,10 +6,10 @@ from typing import Any
 from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
 from ..core.invoice import Invoice, decode
 from ..flow import Flow
-from ..providers.access import check_network
-from ..providers.failover import Failover
-from ..providers.function import FunctionProvider, InvoiceFunction
-from ..providers.provider import CreatedInvoice, InvoiceRequest, Provider
+from ..outgoing.told import Told
+from .failover import Failover
+from .function import FunctionProvider, InvoiceFunction
+from .provider import CreatedInvoice, InvoiceRequest, Provider, check_network
 
 # A credential outlives its invoice: one that can be paid for a year would be remembered for longer.
 MAX_EXPIRY = 366 * 24 * 3600
@@ -22,7 +22,7 @@ class Invoicing:
     """A provider, a function that makes invoices, or a list of them, behind circuit breakers.
 
     `network` is that of the functions among them; a provider knows its own. `timeout` and `max_threads` are for the
-    `Failover` that is made of them.
+    `Failover` that is made of them. `told` hears of each provider that is asked.
     """
 
     def __init__(
@@ -33,7 +33,9 @@ class Invoicing:
         verify_settlement: bool,
         timeout: float | None = None,
         max_threads: int | None = None,
+        told: Told | None = None,
     ) -> None:
+        self._told = told
         given: list[Any] = list(provider) if isinstance(provider, list | tuple) else [provider]
         if network is not None and not any(callable(each) for each in given):
             raise ConfigurationError("network is the provider's own setting; give it to the provider")
@@ -56,13 +58,15 @@ class Invoicing:
 
     def create(self, request: InvoiceRequest, now: float) -> Flow[Invoice]:
         """The invoice that was asked for. Raises `ProviderError` where there is none, or another one came."""
-        return (
-            yield from self._failover.create(request, lambda created: accepted(created, request, self.network, now))
-        )
+
+        def accept(created: CreatedInvoice) -> Invoice:
+            return accepted(created, request, self.network, now)
+
+        return (yield from self._failover.create(request, accept, self._told))
 
     def is_settled(self, payment_hash: bytes) -> Flow[bool]:
         """Whether the backend has received the payment. Raises `ProviderError` where it cannot be asked."""
-        return (yield from self._failover.is_settled(payment_hash))
+        return (yield from self._failover.is_settled(payment_hash, self._told))
 
     def close(self) -> None:
         """Close the connections of blocking drivers."""

@@ -5,13 +5,12 @@ from typing import Final, TypeAlias
 
 from ..core.errors import ProviderError
 from ..flow import Call, Flow, Threads, do
-from .access import check_network
-from .provider import CreatedInvoice, InvoiceRequest
+from .provider import CreatedInvoice, InvoiceRequest, check_network
 
 InvoiceFunction: TypeAlias = Callable[[InvoiceRequest], str | Awaitable[str]]
 
 # A function that hangs must not hold up the application's own threads.
-_THREADS: Final = Threads("provider functions", 32)
+_THREADS: Final = Threads(32)
 
 
 class FunctionProvider:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TypeAlias
 
-from .core import invoice, macaroon
-from .core.authorization import MAX_BYTES, decode_base64, parse_authorization
-from .core.credential import IDENTIFIER_BYTES, VERSION
-from .core.errors import BadCredential, InvalidInvoice
+from ..core import invoice, macaroon
+from ..core.authorization import MAX_BYTES, decode_base64, parse_authorization
+from ..core.credential import IDENTIFIER_BYTES, VERSION
+from ..core.errors import BadCredential, InvalidInvoice
 
 Parts: TypeAlias = dict[str, "str | int | bool | list[str] | Parts | None"]
 

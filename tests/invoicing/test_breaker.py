@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from l402_middleware.core.errors import ConfigurationError
-from l402_middleware.providers.breaker import Attempt, Breaker
+from l402_middleware.invoicing.breaker import Attempt, Breaker
 
 PAUSE = 30.0
 

@@ -9,7 +9,7 @@ import pytest
 from l402_middleware import sats
 from l402_middleware.core.errors import ConfigurationError, ProviderError
 from l402_middleware.core.invoice import decode
-from l402_middleware.paywall.invoicing import MAX_EXPIRY, Invoicing, accepted, memo_of
+from l402_middleware.invoicing.invoicing import MAX_EXPIRY, Invoicing, accepted, memo_of
 from l402_middleware.providers import CreatedInvoice, DevNode, Failover, InvoiceRequest, LNbits
 
 # BOLT 11's own examples, made at 1496314658. The coffee is over 250,000 sat and good for a minute.

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
 from ..bulkhead import HASTE, Bulkhead
-from ..core.errors import ConfigurationError, ProviderError
+from ..core.errors import ConfigurationError, ProviderError, ProviderFault
 from ..core.invoice import Invoice
 from ..flow import Flow, do, within
+from ..outgoing.told import Told
 from ..throttled_log import ThrottledLog
 from .breaker import Attempt, Breaker
 from .provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
@@ -87,14 +88,17 @@ class Failover:
         return self.providers == other.providers if isinstance(other, Failover) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self.providers)
+        # An operator's own provider may be equal to others, and have no hash.
+        return hash(tuple(map(type, self.providers)))
 
     def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
         """The first invoice that a provider makes. Raises `ProviderError` where none does."""
         return (yield from self.create(request, lambda created: created))
 
-    def create(self, request: InvoiceRequest, accept: Callable[[CreatedInvoice], Accepted]) -> Flow[Accepted]:
-        """What `accept` makes of the first invoice that it takes.
+    def create(
+        self, request: InvoiceRequest, accept: Callable[[CreatedInvoice], Accepted], told: Told | None = None
+    ) -> Flow[Accepted]:
+        """What `accept` makes of the first invoice that it takes; `told` is called for each provider that was asked.
 
         An invoice for which it raises `ProviderError` is a failure of its provider. Where no provider is left, a
         `ProviderError` names each of them and the kind of its failure.
@@ -109,7 +113,7 @@ class Failover:
                 continue
             seconds = (until - time.monotonic()) / (len(self.providers) - number)
             try:
-                return (yield from self._try(number, attempt, seconds, request, accept))
+                return (yield from self._try(number, attempt, seconds, request, accept, told))
             except ProviderError as failure:
                 error = failure
                 faults.append(f"{_name(provider)}: {failure.kind}")
@@ -125,14 +129,18 @@ class Failover:
         seconds: float,
         request: InvoiceRequest,
         accept: Callable[[CreatedInvoice], Accepted],
+        told: Told | None,
     ) -> Flow[Accepted]:
         provider, breaker = self.providers[number], self._breakers[number]
-        seat = None
+        seat, began = None, 0.0
         try:
             seat = yield from do(self._bulkheads[number].enter(after_a_failure=breaker.has_failed))
             seconds = min(seconds, HASTE) if seat.in_haste else seconds
+            began = time.monotonic()
             accepted = accept((yield from _in_time(provider, seconds, provider.create_invoice(request))))
         except ProviderError as error:
+            if seat is not None:
+                _tell(told, provider, began, error.kind)
             had_time = seat is not None and not seat.in_haste and seconds > 0
             # Neither a price that a wallet does not take nor a crowd may close it to everybody else.
             if error.kind == "rejected" or (error.kind in ("timeout", "busy") and not had_time):
@@ -150,14 +158,16 @@ class Failover:
             if seat is not None:
                 seat.leave()
         breaker.succeeded(attempt)
+        _tell(told, provider, began, None)
         self._remember(accepted.payment_hash, provider)
         return accepted
 
-    def is_settled(self, payment_hash: bytes) -> Flow[bool]:
+    def is_settled(self, payment_hash: bytes, told: Told | None = None) -> Flow[bool]:
         """Whether the provider that made the invoice has received the payment; where that is unknown, whether any has.
 
         Open breakers do not matter here: whoever asks has paid. Raises `ProviderError` where that provider cannot be
-        asked; where all are, if none says yes and one cannot be asked.
+        asked; where all are, if none says yes and one cannot be asked. `told` is called
+        for each that was asked.
         """
         with self._lock:
             maker = self._makers.get(payment_hash)
@@ -166,14 +176,19 @@ class Failover:
         until = time.monotonic() + self._timeout
         for number, provider in enumerate(asked):
             seconds = (until - time.monotonic()) / (len(asked) - number)
+            began = time.monotonic()
             try:
                 if not hasattr(provider, "is_settled"):
                     raise ProviderError("rejected", f"{_name(provider)} cannot say whether a payment was received")
                 check = cast(SettlementCheck, provider).is_settled(payment_hash)
-                if (yield from _in_time(provider, seconds, check)):
-                    return True
+                settled = yield from _in_time(provider, seconds, check)
             except ProviderError as failure:
                 error = failure
+                _tell(told, provider, began, failure.kind)
+            else:
+                _tell(told, provider, began, None)
+                if settled:
+                    return True
         if error is not None:
             raise error
         return False
@@ -202,6 +217,11 @@ def _in_time(provider: Provider, seconds: float, flow: Flow[T]) -> Flow[T]:
     return within(
         seconds, flow, lambda: ProviderError("timeout", f"{_name(provider)} did not answer within {seconds:.3g} s")
     )
+
+
+def _tell(told: Told | None, provider: Provider, began: float, fault: ProviderFault | None) -> None:
+    if told is not None:
+        told(_name(provider), time.monotonic() - began, fault)
 
 
 def _name(provider: Provider) -> str:

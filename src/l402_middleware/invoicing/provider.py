@@ -7,8 +7,11 @@ speaks HTTP asks `transport.Transport` for them. It imports nothing of the paywa
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..core.errors import ConfigurationError
 from ..core.money import Msat
 from ..flow import Flow
+
+NETWORKS = ("bitcoin", "testnet", "signet", "regtest", "simnet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,9 @@ class SettlementCheck(Protocol):
 
     def is_settled(self, payment_hash: bytes) -> Flow[bool]:
         """Whether the payment of that hash (32 bytes) has arrived for good. Raises `ProviderError` where unknown."""
+
+
+def check_network(provider: str, network: str) -> None:
+    """Require a network that an invoice can be for."""
+    if network not in NETWORKS:
+        raise ConfigurationError(f"{provider}: network must be one of {', '.join(NETWORKS)}, not {network!r}")

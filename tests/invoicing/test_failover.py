@@ -15,10 +15,11 @@ from l402_middleware.core.errors import ConfigurationError, ProviderError, Provi
 from l402_middleware.core.keys import KeyRing
 from l402_middleware.core.money import msats, sats
 from l402_middleware.flow import Flow, Step, adrive, do, drive
+from l402_middleware.invoicing import failover
+from l402_middleware.invoicing.invoicing import Invoicing
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
-from l402_middleware.paywall.invoicing import Invoicing
-from l402_middleware.providers import CreatedInvoice, DevNode, Failover, InvoiceRequest, LNbits, failover
+from l402_middleware.providers import CreatedInvoice, DevNode, Failover, InvoiceRequest, LNbits
 from tests.paywall.shop import KEY, ask, code, members
 
 from .test_breaker import PAUSE, Clock
@@ -351,3 +352,36 @@ def test_it_shows_no_secret() -> None:
     shown = repr(Failover(LNbits("https://node.example", invoice_key=SECRET)))
     assert "node.example" in shown
     assert SECRET not in shown
+
+
+def test_who_listens_hears_of_each_provider_that_was_asked() -> None:
+    """By name, with seconds, and the kind of its failure; not of one that an open breaker keeps away."""
+    heard: list[tuple[str, bool, str | None]] = []
+
+    def told(name: str, seconds: float, fault: ProviderFault | None) -> None:
+        heard.append((name, 0 <= seconds < 60, fault))
+
+    class Broken:
+        network, granularity_msat = "regtest", 1
+
+        def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
+            yield from ()
+            raise ProviderError("tls", "no certificate")
+
+        def is_settled(self, payment_hash: bytes) -> Flow[bool]:
+            yield from ()
+            raise ProviderError("timeout", "late")
+
+        def close(self) -> None: ...
+
+        async def aclose(self) -> None: ...
+
+    node = DevNode()
+    node.use_keys(KeyRing([KEY]))
+    invoicing = Invoicing(Failover(Broken(), node, failures=1), None, verify_settlement=True, told=told)
+    for _ in range(2):
+        drive(invoicing.create(REQUEST, time.time()))
+    assert heard == [("Broken", True, "tls"), ("DevNode", True, None), ("DevNode", True, None)]
+    heard.clear()
+    assert drive(invoicing.is_settled(bytes(32)))
+    assert heard == [("Broken", True, "timeout"), ("DevNode", True, None)]

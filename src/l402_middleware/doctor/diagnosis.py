@@ -10,7 +10,7 @@ Status: TypeAlias = Literal["ok", "warning", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """What one check found, and what to do about it; `remedy` is empty where `found` says that, or nothing is to do.
 
     `about` says which of several wallets it was.

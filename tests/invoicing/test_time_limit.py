@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import anyio
@@ -16,13 +17,14 @@ from l402_middleware.core.errors import ConfigurationError, ProviderError
 from l402_middleware.core.keys import KeyRing
 from l402_middleware.core.money import sats
 from l402_middleware.flow import Call, Flow, adrive, do, drive
+from l402_middleware.flow import within as flow_within
+from l402_middleware.invoicing import failover
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.providers import LND, CreatedInvoice, DevNode, Failover, InvoiceRequest, LNbits
+from tests.outgoing.test_transport import MACAROON, wait_for
 from tests.paywall.shop import KEY, ask, code
-
-from .emulators import LNDEmulator, Node, running
-from .hanging import HangingNode, hanging
-from .test_transport import MACAROON, wait_for
+from tests.providers.emulators import LNDEmulator, Node, running
+from tests.providers.hanging import HangingNode, hanging
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +32,6 @@ T = TypeVar("T")
 Run = Callable[[Any, Flow[Any]], Any]
 
 REQUEST = InvoiceRequest(sats(21), "a forecast", 600)
-# Beyond what is due, for a machine that does something else in between.
-BUSY = 1.5
 
 
 @pytest.fixture(params=["blocking", "asyncio", "trio"])
@@ -82,23 +82,73 @@ def shop(*providers: Any, timeout: float, **more: Any) -> Paywall:
     return Paywall(list(providers), MemoryLedger(), secret_keys=[KEY], provider_timeout=timeout, **more)
 
 
-def took(run: Run, owner: Any, flow: Flow[Any]) -> tuple[Any, float]:
-    """What came of it, and after how many seconds."""
-    started = time.monotonic()
+@pytest.fixture
+def shares(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that each attempt was given, in the order in which they began."""
+    given: list[float] = []
+
+    def within(seconds: float, flow: Flow[T], late: Callable[[], Exception]) -> Flow[T]:
+        given.append(seconds)
+        return flow_within(seconds, flow, late)
+
+    monkeypatch.setattr(failover, "within", within)
+    return given
+
+
+def outcome(run: Run, owner: Any, flow: Flow[Any]) -> Any:
+    """What came of it."""
     try:
-        result = run(owner, flow)
+        return run(owner, flow)
     except ProviderError as error:
-        result = error
-    return result, time.monotonic() - started
+        return error
+
+
+@pytest.mark.parametrize(
+    ("timeout", "used", "shares"),
+    [
+        (3.0, [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]),
+        (4.0, [0.5, 0.5, 0.5], [4 / 3, 1.75, 3.0]),
+        (6.0, [0.0, 0.0, 0.0], [2.0, 3.0, 6.0]),
+        # A plain function that could not be cut off leaves the others nothing.
+        (3.0, [4.0, 0.0, 0.0], [1.0, -0.5, -1.0]),
+    ],
+)
+def test_each_has_an_equal_share_of_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, timeout: float, used: list[float], shares: list[float]
+) -> None:
+    """Case 98: what one does not use is for those after it."""
+    now, given = 1000.0, []
+
+    class Scripted:
+        network, granularity_msat = "regtest", 1
+
+        def __init__(self, seconds: float) -> None:
+            self.seconds = seconds
+
+        def create_invoice(self, request: InvoiceRequest) -> Flow[CreatedInvoice]:
+            nonlocal now
+            yield from ()
+            now += self.seconds
+            raise ProviderError("timeout", "late")
+
+    def within(seconds: float, flow: Flow[T], late: Callable[[], Exception]) -> Flow[T]:
+        given.append(seconds)
+        return flow
+
+    monkeypatch.setattr(failover, "within", within)
+    monkeypatch.setattr(failover, "time", SimpleNamespace(monotonic=lambda: now))
+    providers: list[Any] = [Scripted(seconds) for seconds in used]
+    with pytest.raises(ProviderError):
+        drive(Failover(*providers, timeout=timeout).create_invoice(REQUEST))
+    assert given == pytest.approx(shares)
 
 
 def test_the_third_has_time_when_two_hang(run: Run, two: list[HangingNode], working: LND) -> None:
     """Case 98: a challenge comes within the limit as long as one works; nothing is left behind at those that do not."""
     threads = threading.active_count()
     paywall = shop(*map(lnbits, two), working, timeout=3.0)
-    decision, seconds = took(run, paywall, paywall.admit(ask(), Offer(21)))
+    decision = outcome(run, paywall, paywall.admit(ask(), Offer(21)))
     assert code(decision) == (402, "payment-required")
-    assert 1.9 < seconds < 3.0 + BUSY
     assert [node.requests for node in two] == [1, 1]
     # Each attempt was cut off with its connection.
     wait_for(lambda: not any(node.connections for node in two))
@@ -109,19 +159,16 @@ def test_the_third_has_time_when_two_hang(run: Run, two: list[HangingNode], work
 def test_all_hang(run: Run, two: list[HangingNode]) -> None:
     """Case 98: a 503 within the limit."""
     paywall = shop(*map(lnbits, two), timeout=1.0)
-    decision, seconds = took(run, paywall, paywall.admit(ask(), Offer(21)))
+    decision = outcome(run, paywall, paywall.admit(ask(), Offer(21)))
     assert code(decision) == (503, "invoice-unavailable")
-    assert 0.9 < seconds < 1.0 + BUSY
 
 
 def test_what_one_does_not_need_is_the_others(run: Run, two: list[HangingNode], working: LND) -> None:
     """A provider's own timeout makes its share shorter, and what is left over goes to the next."""
     first, second = two
     providers = Failover(lnbits(first, 0.1), lnbits(second), working, timeout=4.1)
-    invoice, seconds = took(run, providers, providers.create_invoice(REQUEST))
+    invoice = outcome(run, providers, providers.create_invoice(REQUEST))
     assert isinstance(invoice, CreatedInvoice)
-    # A tenth, and half of the rest.
-    assert 2.0 < seconds < 2.1 + BUSY
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -141,18 +188,23 @@ def test_a_client_that_leaves_ends_the_attempt(backend: str, two: list[HangingNo
 
 def test_a_function_that_hangs(run: Run, working: LND) -> None:
     """An async function is cut off as a node is."""
+    cut: list[str] = []
 
     async def never(request: InvoiceRequest) -> str:
-        await anyio.sleep(30)
+        try:
+            await anyio.sleep(30)
+        except BaseException as error:
+            cut.append(type(error).__name__)
+            raise
         return ""
 
     async def asyncio_never(request: InvoiceRequest) -> str:
         return await never(request)
 
     paywall = shop(never, asyncio_never, working, timeout=3.0, network="regtest")
-    decision, seconds = took(run, paywall, paywall.admit(ask(), Offer(21)))
+    decision = outcome(run, paywall, paywall.admit(ask(), Offer(21)))
     assert code(decision) == (402, "payment-required")
-    assert seconds < 3.0 + BUSY
+    assert len(cut) == 2
 
 
 def test_whom_a_late_function_leaves_no_time_is_not_to_blame(run: Run, working: LND) -> None:
@@ -170,9 +222,8 @@ def test_whom_a_late_function_leaves_no_time_is_not_to_blame(run: Run, working: 
 def test_a_question_after_a_payment_is_limited_too(run: Run, two: list[HangingNode]) -> None:
     """All providers together have the same time to say whether a payment was received."""
     providers = Failover(*map(lnbits, two), timeout=0.8)
-    error, seconds = took(run, providers, providers.is_settled(bytes(32)))
+    error = outcome(run, providers, providers.is_settled(bytes(32)))
     assert (type(error), error.kind) == (ProviderError, "timeout")
-    assert 0.7 < seconds < 0.8 + BUSY
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "3"])
@@ -244,23 +295,19 @@ def test_a_slow_node_holds_few_threads() -> None:
     assert outcomes(guarded, 4) == ["made"] * 4
 
 
-def test_a_thread_in_haste_is_cut_off(two: list[HangingNode]) -> None:
-    """Case 98: of ten threads at a node that hangs, nine are free again after a quarter of a second."""
+def test_a_thread_in_haste_is_cut_off(two: list[HangingNode], shares: list[float]) -> None:
+    """Case 98: of ten threads at a node that hangs, one waits as long as it takes, the others a moment."""
     guarded = Failover(lnbits(two[0]), timeout=1.5, max_threads=1)
-    ends: list[float] = []
 
     def come(_: int) -> str:
-        started = time.monotonic()
         with pytest.raises(ProviderError) as caught:
             drive(guarded.create_invoice(REQUEST))
-        ends.append(time.monotonic() - started)
         return caught.value.kind
 
     with ThreadPoolExecutor(10) as threads:
         kinds = list(threads.map(come, range(10)))
     assert set(kinds) <= {"timeout", "busy"}
-    assert sorted(ends)[8] < bulkhead.HASTE + BUSY < sorted(ends)[9] + BUSY
-    assert sorted(ends)[9] > 1.4
+    assert [seconds for seconds in shares if seconds > bulkhead.HASTE] == shares[:1]
 
 
 def test_the_next_wallet_is_for_those_who_find_the_first_one_busy() -> None:
@@ -301,7 +348,7 @@ def test_a_plain_function_that_hangs_leaves_the_application_its_threads(backend:
     over = threading.Event()
 
     def hangs(request: InvoiceRequest) -> str:
-        over.wait(20)
+        over.wait(60)
         raise OSError
 
     paywall = shop(hangs, timeout=0.5, network="regtest")
@@ -315,15 +362,14 @@ def test_a_plain_function_that_hangs_leaves_the_application_its_threads(backend:
             for _ in range(100):
                 tasks.start_soon(come)
             await anyio.sleep(0.2)
-            started = time.monotonic()
-            await anyio.to_thread.run_sync(lambda: None)
-            took = time.monotonic() - started
+            # For as long as the functions hang, which is until this test lets them go.
+            with anyio.fail_after(10):
+                await anyio.to_thread.run_sync(lambda: None)
             # Who found no thread for the function has the 503 at the end of the time, all the same.
             with anyio.fail_after(10):
                 while len(statuses) < 68:
                     await anyio.sleep(0.05)
             over.set()
-        assert took < BUSY
 
     anyio.run(main, backend=backend)
     assert set(statuses) == {503}

@@ -13,8 +13,6 @@ import httpx2
 
 from ..core.errors import ConfigurationError
 
-NETWORKS = ("bitcoin", "testnet", "signet", "regtest", "simnet")
-
 
 def check_url(provider: str, url: str, example: str) -> None:
     """Require `url` to be an http or https address without a query, a fragment or a password."""
@@ -33,12 +31,6 @@ def check_secret(provider: str, setting: str, secret: object, remedy: str) -> No
         raise ConfigurationError(
             f"{provider}: {setting} is empty, or has spaces, line ends or other characters that none has; {remedy}"
         )
-
-
-def check_network(provider: str, network: str) -> None:
-    """Require a network that an invoice can be for."""
-    if network not in NETWORKS:
-        raise ConfigurationError(f"{provider}: network must be one of {', '.join(NETWORKS)}, not {network!r}")
 
 
 def read_secret(provider: str, setting: str, path: str | os.PathLike[str]) -> bytes:
