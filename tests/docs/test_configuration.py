@@ -41,7 +41,7 @@ def problem_codes() -> set[str]:
     found = set(get_args(CredentialCode))
     for node in nodes():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            named = node.func.id in {"Refusal", "WalletRefusal", "problem_response", "_unavailable", "_come_again"}
+            named = node.func.id in {"Refusal", "WalletRefusal", "Refused"}
             parts: list[ast.expr] = node.args if named else []
         elif isinstance(node, ast.Tuple) and node.elts:
             begins_with_a_status = isinstance(node.elts[0], ast.Constant) and node.elts[0].value == 402

@@ -19,9 +19,9 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 LAYERS = (
     ("core", "event_loops", "lazy_imports"),
     ("flow",),
-    ("bulkhead", "throttled_log", "credentials"),
+    ("bulkhead", "events", "throttled_log", "credentials"),
     ("narrowing",),
-    ("outgoing", "ledgers"),
+    ("outgoing", "ledgers", "schemes"),
     ("invoicing", "rates"),
     ("providers",),
     ("paywall",),
@@ -119,6 +119,7 @@ def test_the_reference_names_everything_public() -> None:
         ".providers",
         ".ledgers",
         ".rates",
+        ".events",
         ".testing",
     ):
         assert set(import_module(f"l402_middleware{module}").__all__) <= described

@@ -12,7 +12,7 @@ import pytest
 from l402_middleware.core import authorization, bech32, credential, invoice, macaroon
 from l402_middleware.core.caveats import Caveats
 from l402_middleware.core.errors import BadCredential
-from l402_middleware.paywall.presented import Presented
+from l402_middleware.schemes import L402Scheme
 
 from .targets import TARGETS, Target
 
@@ -90,8 +90,8 @@ def _only_the_first_macaroon_is_looked_at(patch: pytest.MonkeyPatch) -> None:
 
 @planted("authorization")
 def _the_remembered_do_not_expire(patch: pytest.MonkeyPatch) -> None:
-    read = Presented.read
-    patch.setattr(Presented, "read", lambda self, values, now: read(self, values, min(now, 1_700_000_000)))
+    read = L402Scheme.read
+    patch.setattr(L402Scheme, "read", lambda self, fields, now: read(self, fields, min(now, 1_700_000_000)))
 
 
 @planted("authorization")

@@ -44,13 +44,12 @@ def keys_are_good(examination: Examination) -> Iterator[Diagnosis]:
 def _from_before(examination: Examination, keys: list[str]) -> Iterator[Diagnosis]:
     """Say so where the ledger keeps a key of its own beside those that are set."""
     ledger = examination.ledger
-    kept_key = getattr(ledger, "kept_key", None)
-    if ledger is None or kept_key is None or not ledger.keeps_keys:
+    if ledger is None or not ledger.keeps_keys:
         return
     if isinstance(ledger, SQLiteLedger) and not os.path.exists(ledger.path):
         return
     with closing(ledger):
-        kept = kept_key().block()
+        kept = ledger.kept_key().block()
     if kept is not None and kept not in keys:
         found = (
             "the ledger keeps one of its own, from before these were set: what that signed is honoured until it expires"

@@ -9,8 +9,9 @@ from ..flow import Flow
 from ..paywall.delivery import Delivery
 from ..paywall.offer import Offer, Sale
 from ..paywall.paywall import Decision, Paywall
+from ..paywall.rendering import undelivered
 from ..paywall.request import RequestView
-from ..paywall.response import Headers, Response, body_length, undelivered
+from ..paywall.response import Headers, Response, body_length
 from .states import CUT_SHORT_IS_LEFT, IS_OUT, LEFT, OVER, TABLE, Input, Output, State
 
 log = logging.getLogger("l402_middleware")

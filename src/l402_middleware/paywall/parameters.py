@@ -18,6 +18,8 @@ MAX_SETTING: Final = 10 * 365 * 24 * 3600
 # What lies on a disk may be more: a terabyte.
 MAX_SPOOL_BYTES: Final = 10**12
 
+MAX_THREADS: Final = 10_000
+
 # A day less than `Invoicing` accepts, for a node whose clock is fast.
 MAX_INVOICE_EXPIRY: Final = MAX_EXPIRY - 24 * 3600
 
@@ -246,6 +248,26 @@ SETTINGS: Final = (
         example="`10`",
         read=float,
         check=Number(float, 1, MAX_SETTING),
+    ),
+    Setting(
+        "price_threads",
+        "threads of a process that may compute [prices that take long](security.md#price-functions); on an event loop, "
+        "the threads for price functions that are not async",
+        setting="L402_PRICE_THREADS",
+        example="`8`",
+        read=int,
+        check=Number(int, 1, MAX_THREADS),
+    ),
+    Setting(
+        "schemes",
+        'the ways in which a caller can pay, and show that it did. `"l402"` is the only one yet',
+        setting="L402_SCHEMES",
+        example="`l402`",
+        read=several,
+    ),
+    Setting(
+        "observe",
+        "a function, or a list of them, that is told what happens: [events](reference.md#l402-middleware-events)",
     ),
     Setting(
         "clock",

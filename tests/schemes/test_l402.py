@@ -5,11 +5,11 @@ import pytest
 from l402_middleware import Offer
 from l402_middleware.core.credential import Issuer
 from l402_middleware.flow import drive
-from l402_middleware.paywall import presented
 from l402_middleware.paywall.delivery import Delivery
+from l402_middleware.schemes import L402Scheme, l402
 
-from .shop import Shop, ask, code, deliver
-from .test_redemption import token_id_of
+from ..paywall.shop import Shop, ask, code, deliver
+from ..paywall.test_redemption import token_id_of
 
 PASS = Offer(10, uses=None)
 BUNDLE = Offer(10, uses=2)
@@ -77,13 +77,14 @@ def test_what_is_checked_again() -> None:
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many passes are sold, only so many fields are remembered, and none that is long."""
-    monkeypatch.setattr(presented, "MAX_REMEMBERED", 8)
+    monkeypatch.setattr(l402, "MAX_REMEMBERED", 8)
     shop = Shop()
-    reader = drive(shop.paywall._ready())
+    [reader] = shop.paywall._doors.schemes
+    assert isinstance(reader, L402Scheme)
     for sold in range(30):
         assert isinstance(shop.decide(PASS, ask("GET /thing", shop.buy(PASS))), Delivery)
         assert len(reader._remembered) == sold % 8 + 1
-    for length in (presented.MAX_REMEMBERED_BYTES, presented.MAX_REMEMBERED_BYTES + 1):
+    for length in (l402.MAX_REMEMBERED_BYTES, l402.MAX_REMEMBERED_BYTES + 1):
         padded = shop.buy(PASS).ljust(length)
         assert isinstance(shop.decide(PASS, ask("GET /thing", padded)), Delivery)
-        assert (padded in reader._remembered) == (length == presented.MAX_REMEMBERED_BYTES)
+        assert (padded in reader._remembered) == (length == l402.MAX_REMEMBERED_BYTES)
