@@ -18,7 +18,7 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 # From the innermost outwards: each may import what stands before it, and itself, but not its neighbours.
 LAYERS = (
     ("core", "flow"),
-    ("bulkhead", "throttled_log", "inspection", "narrowing", "redaction"),
+    ("bulkhead", "throttled_log", "inspection", "narrowing", "redaction", "slips"),
     ("providers", "ledgers"),
     ("rates",),
     ("paywall",),
