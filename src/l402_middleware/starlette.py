@@ -6,13 +6,18 @@ from functools import partial, wraps
 from typing import Any, TypeVar, Unpack, cast
 from urllib.parse import quote
 
-from starlette._utils import get_route_path, is_async_callable
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
-from starlette.endpoints import HTTPEndpoint
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response as StarletteResponse
-from starlette.routing import Host
+try:
+    from starlette._utils import get_route_path, is_async_callable
+    from starlette.concurrency import run_in_threadpool
+    from starlette.datastructures import Headers
+    from starlette.endpoints import HTTPEndpoint
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import Response as StarletteResponse
+    from starlette.routing import Host
+except ImportError as error:
+    from .slips import missing
+
+    raise missing("starlette", "starlette", error) from error
 
 from .asgi.exchange import ASGIExchange
 from .asgi.middleware import PaywallMiddleware, current_exchange
@@ -24,6 +29,7 @@ from .paywall.paywall import Paywall
 from .paywall.response import Response
 from .paywall.whole_application import whole_or_none
 from .routing import Choice, check_unobstructed, foresee
+from .slips import refuse_bare_decorator
 
 __all__ = ["L402Middleware", "l402_required"]
 
@@ -78,6 +84,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
     method of an `HTTPEndpoint`. The endpoint keeps its signature. Without `L402Middleware` around the application it
     raises `ConfigurationError` instead of running.
     """
+    refuse_bare_decorator(price)
     offer = Offer(price, **conditions)
 
     def decorate(endpoint: Endpoint) -> Endpoint:

@@ -19,7 +19,7 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 LAYERS = (
     ("core", "event_loops", "lazy_imports"),
     ("flow",),
-    ("bulkhead", "events", "throttled_log", "credentials"),
+    ("bulkhead", "events", "throttled_log", "credentials", "slips"),
     ("narrowing",),
     ("outgoing", "ledgers", "schemes"),
     ("invoicing", "rates"),

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..audit.finding import Finding, name_of
 from ..paywall.offer import Offer
-from .finding import Finding, name_of
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
