@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from .auth_params import read_challenges
 from .payment import CHARGE, METHOD, SCHEME, PaymentChallenge, PaymentCredential
@@ -16,7 +16,7 @@ class L402Offer:
 
     token: str = field(repr=False)
     bolt11: str
-    scheme = "l402"
+    scheme: ClassVar[Literal["l402"]] = "l402"
 
     def authorization(self, preimage: bytes) -> str:
         """The Authorization value that the preimage of the invoice makes of it."""
@@ -36,7 +36,7 @@ class PaymentOffer:
     currency: str
     payment_hash: str | None
     network: str | None
-    scheme = "payment"
+    scheme: ClassVar[Literal["payment"]] = "payment"
 
     def authorization(self, preimage: bytes) -> str:
         """The Authorization value that the preimage of the invoice makes of it."""
