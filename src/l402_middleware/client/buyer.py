@@ -102,7 +102,8 @@ class Buyer:
         mine: set[bytes] = set()
         done = Done()
         try:
-            held, is_new = (yield from self._held(asked, mine)), False
+            held: Purchase | None = yield from self._held(asked, mine)
+            is_new = False
             while True:
                 answer: Answer
                 if held is None:
@@ -115,9 +116,10 @@ class Buyer:
                         done = yield from self._answered(held, answer, is_new, mine)
                         return done
                     yield from self._turned_down(held, asked)
-                held, is_new = (yield from self._bought(asked, answer, mine)), True
-                if held is None:
+                bought = yield from self._bought(asked, answer, mine)
+                if bought is None:
                     return done
+                held, is_new = bought
         finally:
             if done.end is None:
                 self.store.release(mine)
@@ -129,7 +131,7 @@ class Buyer:
             found: Purchase | Busy | None = yield from self._in_store("open", asked, self._clock(), mine)
             if isinstance(found, Busy):
                 if self._clock() > until:
-                    return None
+                    raise NotPaid("busy", f"another request is still buying what this one to {asked.origin} needs")
                 yield from do(Sleep(pause))
                 pause = min(2 * pause, 0.5)
             elif found is None or found.state != "paying":
@@ -177,8 +179,8 @@ class Buyer:
                 f"{asked.origin} was paid {purchase.amount} for this request, and asks to be paid again",
             )
 
-    def _bought(self, asked: Asked, answer: Answer, mine: set[bytes]) -> Trade[Purchase | None]:
-        """Pay what a 402 asks for; None where it asks for nothing that can be paid."""
+    def _bought(self, asked: Asked, answer: Answer, mine: set[bytes]) -> Trade[tuple[Purchase, bool] | None]:
+        """Pay what a 402 asks for, and whether that was necessary; None where it asks for nothing that can be paid."""
         offers = [offer for offer in parse_challenges(answer.offers) if offer.scheme in self._schemes]
         if not offers:
             return None
@@ -190,7 +192,7 @@ class Buyer:
             # Somebody else may be buying, or have bought meanwhile, what is good for this request too.
             ready = yield from self._held(asked, mine)
             if ready is not None:
-                return ready
+                return ready, False
             if not is_confirmed and self._confirm is not None:
                 is_confirmed = yield from do(Call[bool](self._confirm, wanted))
                 if not is_confirmed:
@@ -201,7 +203,7 @@ class Buyer:
         paid = yield from self._paid(purchase)
         if paid is None:
             raise NotPaid("payment-failed", f"the wallet did not pay {purchase.amount} to {asked.origin}")
-        return paid
+        return paid, True
 
     def _check_origin(self, asked: Asked, answer: Answer) -> None:
         if answer.origin != asked.origin:

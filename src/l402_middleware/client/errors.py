@@ -18,6 +18,7 @@ Reason: TypeAlias = Literal[
     "expired",
     "invoice-seen",
     "declined",
+    "busy",
     "payment-failed",
 ]
 

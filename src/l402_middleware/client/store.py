@@ -93,8 +93,8 @@ class MemoryStore:
         """Write a purchase down and claim it, adding its payment hash to `mine`, unless that would break the budget.
 
         `Busy` where it is for many requests, and somebody else is about to buy such a one: nothing is written down
-        then. Raises `NotPaid` where it would, and where its payment is on record already: whoever asks for it again gets
-        nothing. Once this returns, no crash forgets the purchase.
+        then. Raises `NotPaid` where it would, and where its payment is on record already: whoever asks for it again
+        gets nothing. Once this returns, no crash forgets the purchase.
         """
         with self._writing() as connection:
             known = connection.execute(
