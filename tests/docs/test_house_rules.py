@@ -20,7 +20,7 @@ LAYERS = (
     ("core", "flow"),
     ("bulkhead", "throttled_log", "inspection", "narrowing", "redaction"),
     ("providers", "ledgers"),
-    ("rates",),
+    ("rates", "client"),
     ("paywall",),
     ("asgi", "wsgi", "doctor", "openapi"),
     ("routing",),
@@ -112,6 +112,7 @@ def test_the_reference_names_everything_public() -> None:
         ".providers",
         ".ledgers",
         ".rates",
+        ".client",
         ".testing",
     ):
         assert set(import_module(f"l402_middleware{module}").__all__) <= described

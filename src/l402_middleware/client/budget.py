@@ -27,7 +27,7 @@ class Spent:
 class Budget:
     """The most for one request, and where given for an hour, a day (24 hours) and in all. A plain number is sats.
 
-    What counts is the amount of the invoice, and the fees that were paid; a payment that is under way counts in full.
+    What counts is the amount of the invoice, also while its payment is under way, and once it is paid its routing fee.
     `max_fee` is the most that routing may cost for one payment: a hundredth of its amount where not given, but 10 sats
     are always allowed. `origins` are the only ones that are paid, such as `https://api.example.com`; any where not
     given. Hour, day and total are of the store, and so of all processes that share one. Raises `ConfigurationError` for

@@ -89,6 +89,9 @@ class _Visit:
                 response.request, response.history = again, [*earlier]
         except StopIteration as end:
             done: Done = end.value
+        except BaseException:
+            response.close()
+            raise
         finally:
             self._trade.close()
         response.l402 = done.receipt  # type: ignore[attr-defined]
