@@ -1,12 +1,10 @@
 """`L402Auth`: an `auth=` for httpx2 and httpx, blocking and awaiting."""
 
-import importlib
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from functools import cache
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -20,16 +18,10 @@ from .steps import Answer, Drain, Send
 from .store import MemoryStore
 from .wallet import Wallet
 
-if TYPE_CHECKING:
-    _Auth = httpx2.Auth
-else:
-    # Each of the two takes nothing for an `auth=` that is not of its own class.
-    _Auth = type(
-        "_Auth", tuple(importlib.import_module(name).Auth for name in ("httpx2", "httpx") if find_spec(name)), {}
-    )
+T = TypeVar("T")
 
 
-class L402Auth(_Auth):
+class L402Auth(httpx2.Auth):
     """Pays what a server asks for, within a budget: `httpx2.Client(auth=L402Auth(wallet, budget=Budget(50)))`.
 
     The same for `httpx2.AsyncClient`, and for httpx's. `store` keeps what was bought: in memory where not given; a
@@ -41,6 +33,10 @@ class L402Auth(_Auth):
     Requests raise `NotPaid`, `PaymentUncertain` or `PaidInVain` where a purchase does not end in its answer. A body
     that is sent is read into memory first, because it may have to be sent twice.
     """
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        # Each of the two takes nothing for an `auth=` that is not of its own class. Whoever uses httpx has imported it.
+        return super().__new__(_with_httpx(cls, sys.modules.get("httpx")))
 
     def __init__(
         self,
@@ -98,6 +94,13 @@ class L402Auth(_Auth):
                     step = trade.send(result)
         except StopIteration as end:
             _finish(response, end.value, is_async=True)
+
+
+@cache
+def _with_httpx(cls: type[T], httpx: Any) -> type[T]:
+    if httpx is None or issubclass(cls, httpx.Auth):
+        return cls
+    return type(cls.__name__, (cls, httpx.Auth), {"__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
 def _asked(request: Any) -> Asked:
