@@ -8,7 +8,7 @@ import json
 import re
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 from l402_middleware.client import Outgoing
@@ -50,7 +50,7 @@ def hex_of(outcome: Outgoing) -> str:
 class PayingEmulator(Emulator):
     """A node that pays."""
 
-    node: PayingNode
+    node: ClassVar[PayingNode]
 
 
 class PayingLND(PayingEmulator):

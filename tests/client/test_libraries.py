@@ -283,7 +283,8 @@ def test_requests_that_fail_keep_what_was_paid(bank: Bank, shops: dict[str, str]
     auth = RequestsAuth(bank.wallet, budget=Budget(50))
     with requests.Session() as session:
         session.auth = auth
-        send, failures = session.get_adapter("http://x").send, []
+        send: Any = session.get_adapter("http://x").send
+        failures: list[Exception] = []
 
         def breaking(request: Any, **arguments: Any) -> Any:
             if "Authorization" in request.headers and len(failures) < 2:
@@ -291,7 +292,7 @@ def test_requests_that_fail_keep_what_was_paid(bank: Bank, shops: dict[str, str]
                 raise failures[-1]
             return send(request, **arguments)
 
-        session.get_adapter("http://x").send = breaking  # type: ignore[method-assign]
+        session.get_adapter("http://x").send = breaking  # type: ignore[assignment,method-assign]
         for _ in range(2):
             with pytest.raises(requests.ConnectionError):
                 session.get(f"{shops['ours']}/forecast", timeout=10)

@@ -168,7 +168,7 @@ class EmulatedContract(WalletContract):
         with unused_address() as url:
             wallet: Wallet = self.make(url, secret := self.new_secret())
             for flow in (wallet.pay, lambda *given: wallet.look_up(*given[:2])):
-                drive_and_fail(flow(bolt11, decode(bolt11).payment_hash, 1), "unreachable", secret)  # type: ignore[operator]
+                drive_and_fail(flow(bolt11, decode(bolt11).payment_hash, 1), "unreachable", secret)
             wallet.close()
 
 

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from functools import cache
-from typing import Any, Self, TypeVar
+from typing import Any, Self, cast
 
 import anyio
 import anyio.to_thread
@@ -17,8 +17,6 @@ from .buyer import Buyer, Confirm, Done, Scheme
 from .steps import Answer, Drain, Send
 from .store import MemoryStore
 from .wallet import Wallet
-
-T = TypeVar("T")
 
 
 class L402Auth(httpx2.Auth):
@@ -36,7 +34,8 @@ class L402Auth(httpx2.Auth):
 
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
         # Each of the two takes nothing for an `auth=` that is not of its own class. Whoever uses httpx has imported it.
-        return super().__new__(_with_httpx(cls, sys.modules.get("httpx")))
+        kind: Any = cls
+        return cast(Self, super().__new__(_with_httpx(kind, sys.modules.get("httpx"))))
 
     def __init__(
         self,
@@ -97,7 +96,7 @@ class L402Auth(httpx2.Auth):
 
 
 @cache
-def _with_httpx(cls: type[T], httpx: Any) -> type[T]:
+def _with_httpx(cls: Any, httpx: Any) -> Any:
     if httpx is None or issubclass(cls, httpx.Auth):
         return cls
     return type(cls.__name__, (cls, httpx.Auth), {"__module__": cls.__module__, "__doc__": cls.__doc__})
