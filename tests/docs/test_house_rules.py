@@ -24,6 +24,7 @@ LAYERS = (
     ("outgoing", "ledgers", "schemes"),
     ("invoicing", "rates"),
     ("providers",),
+    ("client",),
     ("paywall",),
     ("exchange",),
     ("asgi", "wsgi", "doctor", "openapi"),
