@@ -68,7 +68,7 @@ def mutate(data: bytes, random: Random, mutate_bytes: Callable[[bytes], bytes]) 
     parts = []
     for scheme, parameters in found[:4]:
         named = [
-            f"{name}{random.choice(['=', ' = ', '=  '])}{random.choice([_quoted, str])(value)}"
+            f"{name}{random.choice(['=', ' = ', '=  '])}{_quoted(value) if random.random() < 0.5 else value}"
             for name, value in random.sample(list(parameters.items()), len(parameters))
         ]
         if random.random() < 0.2:
