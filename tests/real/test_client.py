@@ -90,6 +90,8 @@ def test_paying_twice_pays_once(lnbits: LNbitsServer, url: str) -> None:
 
 def test_an_invoice_key_cannot_pay(lnbits: LNbitsServer, url: str) -> None:
     """And nothing is paid."""
-    auth = L402Auth(LNbitsWallet(lnbits.url, lnbits.invoice_key), budget=Budget(50))
+    wallet = LNbitsWallet(lnbits.url, lnbits.invoice_key)
+    auth = L402Auth(wallet, budget=Budget(50))
     with httpx2.Client(auth=auth, trust_env=False) as client, pytest.raises(NotPaid, match="did not pay"):
         client.get(f"{url}/forecast")
+    wallet.close()
