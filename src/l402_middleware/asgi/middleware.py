@@ -43,7 +43,7 @@ class PaywallMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http" and self._is_for_wallet(scope):
+        if kind == "http" and scope["path"].endswith(WALLET_PATH) and self._is_for_wallet(scope):
             await answer_wallet(self.paywall, scope, send)
         elif kind in ("http", "websocket"):
             outer = scope.get("l402")
@@ -51,7 +51,7 @@ class PaywallMiddleware:
                 if await self._joins(outer, scope):
                     await self.app(scope, receive, send)
                 return
-            default, sale = self.sales(scope)
+            default, sale = (None, None) if self.whole is None else self.sales(scope)
             make = HTTPExchange if kind == "http" else WebSocketExchange
             exchange: ASGIExchange = make(self.paywall, scope, receive, send, self.own_sale, default)
             scope["l402"] = exchange
@@ -74,8 +74,7 @@ class PaywallMiddleware:
 
     def _is_for_wallet(self, scope: Scope) -> bool:
         # Below its mount, as any path of the application's.
-        path: str = scope["path"]
-        return path.endswith(WALLET_PATH) and self.paywall.has_wallet_at(split_path(scope)[1])
+        return self.paywall.has_wallet_at(split_path(scope)[1])
 
     async def _joins(self, outer: ASGIExchange, scope: Scope) -> bool:
         """Decide within the exchange that another middleware of this paywall began; False where that refused it."""

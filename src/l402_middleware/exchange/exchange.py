@@ -19,6 +19,9 @@ log = logging.getLogger("l402_middleware")
 # Answers to these have no body that could be missing (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
 _BODILESS: Final = frozenset({204, 205, 304})
 
+# On Python 3.11 it takes 0.07 us to get a member from an Enum, and every request needs these.
+_SALE, _PASS, _START, _SEND = Input.SALE, Input.PASS, Input.START, Output.SEND
+
 
 class BrokenProtocol(RuntimeError):
     """The application did what ASGI or WSGI does not allow where the exchange stands."""
@@ -54,7 +57,7 @@ class Exchange:
         """
         if self._sold is None:
             self._sold = offer, endpoint
-            self._on(Input.SALE)
+            self._on(_SALE)
             return True
         if self._sold[0] is not offer:
             raise ConfigurationError(
@@ -75,7 +78,7 @@ class Exchange:
         elif decision.runs_as_get:
             self._on(Input.HEAD_USE)
         else:
-            self._on(Input.USE if decision.is_watched else Input.PASS)
+            self._on(Input.USE if decision.is_watched else _PASS)
 
     def refusal(self) -> Response | None:
         """The response to give instead of the handler's, or None: run it. Raises where nothing was decided."""
@@ -110,19 +113,19 @@ class Exchange:
         delivery = self.decision
         if delivery is None:
             is_failure = status >= 400 and self.state is State.UNDECIDED
-            return self._on(Input.START_OF_FAILURE if is_failure else Input.START)
+            return self._on(Input.START_OF_FAILURE if is_failure else _START)
         if not isinstance(delivery, Delivery):
             self.headers = list(headers)
-            return self._on(Input.START)
-        self._check(Input.START)
+            return self._on(_START)
+        self._check(_START)
         self.headers = delivery.start(status, headers)
         if not delivery.is_watched:
-            return Output.SEND
+            return _SEND
         self._status = status
         self._left = body_length(method, status, self.headers)
         if self._left is None and at_once and not delivery.runs_as_get:
             return self._on(Input.START_OF_STREAM)
-        output = self._on(Input.START)
+        output = self._on(_START)
         if self.state is State.HEAD_HELD and not delivery.can_keep(self._left or 0):
             return self._on(Input.UNKEEPABLE)
         return output
