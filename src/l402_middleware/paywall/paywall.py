@@ -160,7 +160,6 @@ class Paywall:
         )
         self._rates = Rates(clock=clock) if rates is None else rates
         self._counters = Counters(self.ledger)
-        observers.listen(self._counters, *Counters.KINDS)
         self._doors = Doors(
             names_in_order(schemes),
             self.ledger,
@@ -195,6 +194,7 @@ class Paywall:
                 clock=clock,
             ),
             observers,
+            self._counters,
             invalid_credential_status=invalid_credential_status,
             clock=clock,
         )
