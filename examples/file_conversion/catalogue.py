@@ -8,8 +8,9 @@ from typing import Any
 
 MIB = 1024 * 1024
 MAX_FILE_BYTES = 10 * MIB
-MAX_BODY_BYTES = MAX_FILE_BYTES * 4 // 3 + 64 * 1024
-"""The largest JSON body worth reading: a file of `MAX_FILE_BYTES` in base64, and room for the other members."""
+MAX_BODY_BYTES = MAX_FILE_BYTES * 4 // 3 * 80 // 76 + 64 * 1024
+"""The largest JSON body worth reading: a file of `MAX_FILE_BYTES` in base64, with an escaped line break after each 76
+characters, and room for the other members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _pairs(engine: Engine, sources: tuple[str, ...], targets: tuple[str, ...]) -
 
 PAIRS: dict[tuple[str, str], Engine] = {
     **_pairs(IMAGES, RASTER, (*RASTER, "pdf")),
-    **_pairs(SVG, ("svg",), ("png",)),
+    **_pairs(SVG, ("svg",), ("png", "jpg", "pdf")),
     **_pairs(VIDEO, MOVIE, MOVIE),
     **_pairs(AUDIO, MOVIE + SOUND, SOUND),
     **_pairs(DOCUMENTS, TEXT, (*TEXT, "tex", "pdf")),

@@ -27,7 +27,7 @@ def create_app(shop: Shop | None = None, paywall: Paywall | None = None) -> Flas
 
     @app.post(PATH)
     @l402_required(price=shop.price, max_body=MAX_BODY_BYTES, memo="file conversion")
-    def convert() -> dict[str, str]:
+    def convert() -> dict[str, object]:
         address = shop.address(request.headers.get("host"))
         order = Order.from_json(request.get_data())
         return shop.result(order, shop.sandbox.convert_blocking(order), address)

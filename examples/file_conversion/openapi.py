@@ -9,7 +9,7 @@ OPENAPI_PATH = "/openapi.json"
 
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
-_BASE64 = "^(data:[^,]{0,255};base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$"
+_BASE64 = "^(data:[^,]{0,255};base64,)?[A-Za-z0-9+/ \\t\\r\\n]{2,}={0,2}[ \\t\\r\\n]*$"
 _SOURCES = sorted({source for source, _ in PAIRS})
 _TARGETS = sorted({target for _, target in PAIRS})
 
@@ -27,7 +27,8 @@ _SCHEMAS: dict[str, Any] = {
                 "type": "string",
                 "contentEncoding": "base64",
                 "pattern": _BASE64,
-                "description": f"The file, up to {MAX_FILE_BYTES // MIB} MiB; a data URI's prefix is passed over.",
+                "description": f"The file, up to {MAX_FILE_BYTES // MIB} MiB; a data URI's prefix and line breaks are "
+                "passed over.",
             },
             "file_name": {"type": "string", "description": "What you call it, for the name of the download."},
             "extensionFrom": {
@@ -74,7 +75,15 @@ _SCHEMAS: dict[str, Any] = {
     "Link": {
         "type": "object",
         "required": ["url"],
-        "properties": {"url": {"type": "string", "format": "uri", "description": "The result, for an hour."}},
+        "properties": {
+            "url": {"type": "string", "format": "uri", "description": "The result, for an hour."},
+            "notes": {
+                "type": "array",
+                "items": {"type": "string"},
+                "minItems": 1,
+                "description": "What the target cannot hold, a sentence each; absent where nothing was lost.",
+            },
+        },
         "additionalProperties": False,
     },
     "Problem": {

@@ -73,6 +73,8 @@ def _members(body: bytes) -> dict[str, str]:
 def _decoded(text: str) -> bytes:
     if prefix := _DATA_URI.match(text):
         text = text[prefix.end() :]
+    for blank in "\r\n\t ":  # `base64` breaks its lines
+        text = text.replace(blank, "")
     if len(text) > (MAX_FILE_BYTES + 2) // 3 * 4:
         raise Refusal(413, "file-too-large", f"The file is larger than {MAX_FILE_BYTES // MIB} MiB.")
     try:

@@ -68,9 +68,10 @@ class Shop:
             return f"http://{host}"
         raise Refusal(503, "no-public-url", "This service cannot make links yet: its operator has to set PUBLIC_URL.")
 
-    def result(self, order: Order, converted: Converted, address: str) -> dict[str, str]:
-        """Store a result; the answer that hands it over, as a link below `address`."""
-        return {"url": self.links.put(converted.content, order.file_name, converted.extension, address)}
+    def result(self, order: Order, converted: Converted, address: str) -> dict[str, Any]:
+        """Store a result; the answer that hands it over, as a link below `address`, and names what it cannot hold."""
+        link = {"url": self.links.put(converted.content, order.file_name, converted.extension, address)}
+        return link | {"notes": list(converted.notes)} if converted.notes else link
 
     def keep_swept(self) -> None:
         """Delete what has expired, now and every minute. Does not return."""

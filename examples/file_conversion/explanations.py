@@ -1,0 +1,26 @@
+"""What is told about a conversion: why it failed, and what its result could not hold. Codes are stable; a job names them."""
+
+from .catalogue import MIB
+
+MAX_RESULT_BYTES = 64 * MIB
+
+REASONS = {
+    "unreadable": "The file could not be converted: it is damaged, or uses something this service cannot read.",
+    "encrypted": "The file is protected by a password; remove it and try again.",
+    "no-sound": "The file has no sound to convert.",
+    "no-picture": "The file has no moving picture to convert.",
+    "no-text": "The PDF holds no text, only pictures of it.",
+    "too-many-pages": "The PDF has more pages than fit in one image; split it and try again.",
+    "too-many-pixels": "The image or one of its frames is larger than this service accepts.",
+    "too-many-rows": "The table is larger than this service accepts; split it and try again.",
+    "too-wide": "The image has more pixels in a row or column than the target format can hold.",
+    "too-much-memory": "Converting the file takes more memory than this service allows; try a smaller one.",
+    "took-too-long": "Converting the file takes longer than this service allows; try a smaller one.",
+    "result-too-large": f"The converted file is larger than {MAX_RESULT_BYTES // MIB} MiB; try a smaller one.",
+    "empty-result": "Nothing is left of the file in the target format: it has no content that could be converted.",
+    "crashed": "The file could not be converted: it made the converter stop.",
+}
+
+NOTES = {
+    "references-left-out": "Pictures that the file only names, by a file or an address, are not in the result.",
+}
