@@ -34,9 +34,11 @@ class Engine:
 
 IMAGES = Engine("images", base_sats=4, sats_per_mib=1, seconds=30, memory_mib=1536)
 SVG = Engine("svg", base_sats=4, sats_per_mib=1, seconds=15, memory_mib=1024)
-SHEETS = Engine("sheets", base_sats=6, sats_per_mib=2, seconds=30, memory_mib=1024)
+SHEETS = Engine("sheets", base_sats=6, sats_per_mib=2, seconds=60, memory_mib=1024)
 PDF = Engine("pdf", base_sats=8, sats_per_mib=2, seconds=30, memory_mib=1024)
 DOCUMENTS = Engine("documents", base_sats=15, sats_per_mib=2, seconds=60, memory_mib=2048, runs_programs=True)
+OFFICE = Engine("office", base_sats=19, sats_per_mib=2, seconds=60, memory_mib=3072)
+PAGES = Engine("pages", base_sats=15, sats_per_mib=2, seconds=60, memory_mib=2048)
 WORD = Engine("word", base_sats=19, sats_per_mib=2, seconds=60, memory_mib=2048, runs_programs=True)
 AUDIO = Engine("media", base_sats=15, sats_per_mib=3, seconds=60, memory_mib=2048, runs_programs=True)
 VIDEO = Engine("media", base_sats=40, sats_per_mib=10, seconds=120, memory_mib=3072, runs_programs=True)
@@ -44,6 +46,7 @@ VIDEO = Engine("media", base_sats=40, sats_per_mib=10, seconds=120, memory_mib=3
 RASTER = ("png", "jpg", "webp", "gif", "bmp", "tiff", "avif", "ico")
 SOUND = ("mp3", "wav", "ogg", "flac", "m4a")
 MOVIE = ("mp4", "mov", "mkv", "webm", "avi")
+TABLE = ("csv", "tsv", "xlsx", "xlsm", "ods", "xls", "xlsb")
 TEXT = ("docx", "odt", "rtf", "html", "epub", "md", "rst", "txt")
 
 ALIASES = {
@@ -86,6 +89,8 @@ MEDIA_TYPES = {
     "wav": "audio/wav",
     "webm": "video/webm",
     "webp": "image/webp",
+    "ods": "application/vnd.oasis.opendocument.spreadsheet",
+    "tsv": "text/tab-separated-values; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 
@@ -100,11 +105,13 @@ PAIRS: dict[tuple[str, str], Engine] = {
     **_pairs(VIDEO, MOVIE, MOVIE),
     **_pairs(AUDIO, MOVIE + SOUND, SOUND),
     **_pairs(DOCUMENTS, TEXT, (*TEXT, "tex", "pdf")),
-    **_pairs(DOCUMENTS, ("pptx",), ("md", "html", "txt")),
-    **_pairs(WORD, ("docx",), ("pdf",)),
+    **_pairs(DOCUMENTS, ("docm",), (*TEXT, "tex")),
+    **_pairs(DOCUMENTS, ("pptx",), (*TEXT, "tex")),
+    **_pairs(OFFICE, ("pptx", "xlsx", "xlsm"), ("pdf",)),
+    **_pairs(PAGES, ("html",), ("pdf",)),
+    **_pairs(WORD, ("docx", "docm"), ("pdf",)),
     **_pairs(PDF, ("pdf",), ("png", "jpg", "txt")),
-    **_pairs(SHEETS, ("xlsx", "ods"), ("csv",)),
-    **_pairs(SHEETS, ("csv", "ods"), ("xlsx",)),
+    **_pairs(SHEETS, TABLE, ("csv", "tsv", "xlsx", "ods")),
 }
 """(source, target) -> engine. A later line overrides an earlier one: docx to pdf has an engine of its own."""
 

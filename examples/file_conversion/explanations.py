@@ -13,6 +13,8 @@ REASONS = {
     "too-many-pages": "The PDF has more pages than fit in one image; split it and try again.",
     "too-many-pixels": "The image or one of its frames is larger than this service accepts.",
     "too-many-rows": "The table is larger than this service accepts; split it and try again.",
+    "too-many-columns": "The table has more than the 16,384 columns that XLSX can hold.",
+    "cell-too-long": "A cell has more than the 32,767 characters that XLSX can hold.",
     "too-wide": "The image has more pixels in a row or column than the target format can hold.",
     "too-much-memory": "Converting the file takes more memory than this service allows; try a smaller one.",
     "took-too-long": "Converting the file takes longer than this service allows; try a smaller one.",
@@ -22,5 +24,9 @@ REASONS = {
 }
 
 NOTES = {
+    "pictures-left-out": "The document's pictures are not in the result, which is text alone.",
+    "texts-like-formulas": "Some texts begin with =, +, - or @; they are unchanged, and some programs would run them.",
+    "sheets-left-out": "The target holds one table: the first sheet with cells is in it, the others are not.",
+    "values-only": "The values of the cells were carried over; formulas, formats, charts and macros were not.",
     "references-left-out": "Pictures that the file only names, by a file or an address, are not in the result.",
 }

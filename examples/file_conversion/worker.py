@@ -16,6 +16,7 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parents[1]))  # -I leaves it out
     from file_conversion import confinement  # noqa: PLC0415
     from file_conversion.engines import Unconvertible, load  # noqa: PLC0415
+    from file_conversion.engines.mending import mend  # noqa: PLC0415
 
     engine, source, target, seconds, memory, file_size, programs = sys.argv[1:]
     folder = Path.cwd()
@@ -25,7 +26,9 @@ def main() -> None:
     confinement.limit(int(seconds), int(memory), int(file_size))
     confinement.confine(folder, runs_programs=programs == "programs")
     try:
-        notes = load(engine)(folder / f"given.{source}", source, folder / f"made.{target}", target)
+        given = folder / f"given.{source}"
+        mend(given, source)
+        notes = load(engine)(given, source, folder / f"made.{target}", target)
     except Unconvertible as reason:
         traceback.print_exc()
         word = reason.code

@@ -191,9 +191,9 @@ def test_image_headers_are_read_as_pillow_reads_them(
         encoded(image, kind, **({"sizes": [(62, 35)]} if kind == "ICO" else {})),
         kind.lower().replace("jpeg", "jpg"),
     )
-    monkeypatch.setattr("file_conversion.inspection.MAX_PIXELS", 62 * 35)
+    monkeypatch.setattr("file_conversion.inspection.pictures.MAX_PIXELS", 62 * 35)
     inspect(file, extension)
-    monkeypatch.setattr("file_conversion.inspection.MAX_PIXELS", 62 * 35 - 1)
+    monkeypatch.setattr("file_conversion.inspection.pictures.MAX_PIXELS", 62 * 35 - 1)
     with pytest.raises(Refusal):
         inspect(file, extension)
 
