@@ -33,6 +33,7 @@ class Engine:
 
 
 IMAGES = Engine("images", base_sats=4, sats_per_mib=1, seconds=30, memory_mib=1536)
+HEIC = Engine("heic", base_sats=5, sats_per_mib=1, seconds=30, memory_mib=2048, runs_programs=True)
 SVG = Engine("svg", base_sats=4, sats_per_mib=1, seconds=15, memory_mib=1024)
 SHEETS = Engine("sheets", base_sats=6, sats_per_mib=2, seconds=60, memory_mib=1024)
 PDF = Engine("pdf", base_sats=8, sats_per_mib=2, seconds=30, memory_mib=1024)
@@ -44,8 +45,8 @@ AUDIO = Engine("media", base_sats=15, sats_per_mib=3, seconds=60, memory_mib=204
 VIDEO = Engine("media", base_sats=40, sats_per_mib=10, seconds=120, memory_mib=3072, runs_programs=True)
 
 RASTER = ("png", "jpg", "webp", "gif", "bmp", "tiff", "avif", "ico")
-SOUND = ("mp3", "wav", "ogg", "flac", "m4a")
-MOVIE = ("mp4", "mov", "mkv", "webm", "avi")
+SOUND = ("mp3", "wav", "ogg", "flac", "m4a", "opus", "weba", "aac", "aiff", "wma")
+MOVIE = ("mp4", "mov", "mkv", "webm", "avi", "wmv", "flv", "3gp", "ts")
 TABLE = ("csv", "tsv", "xlsx", "xlsm", "ods", "xls", "xlsb")
 TEXT = ("docx", "odt", "rtf", "html", "epub", "md", "rst", "txt")
 
@@ -57,9 +58,16 @@ ALIASES = {
     "text": "txt",
     "oga": "ogg",
     "m4v": "mp4",
+    "m4b": "m4a",
+    "heif": "heic",
+    "aif": "aiff",
+    "mpeg": "mpg",
 }
 
 MEDIA_TYPES = {
+    "3gp": "video/3gpp",
+    "aac": "audio/aac",
+    "aiff": "audio/aiff",
     "avi": "video/x-msvideo",
     "avif": "image/avif",
     "bmp": "image/bmp",
@@ -67,6 +75,7 @@ MEDIA_TYPES = {
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     "epub": "application/epub+zip",
     "flac": "audio/flac",
+    "flv": "video/x-flv",
     "gif": "image/gif",
     "html": "text/html; charset=utf-8",
     "ico": "image/vnd.microsoft.icon",
@@ -79,18 +88,23 @@ MEDIA_TYPES = {
     "mp4": "video/mp4",
     "odt": "application/vnd.oasis.opendocument.text",
     "ogg": "audio/ogg",
+    "opus": "audio/ogg",
     "pdf": "application/pdf",
     "png": "image/png",
     "rst": "text/x-rst; charset=utf-8",
     "rtf": "application/rtf",
     "tex": "application/x-tex; charset=utf-8",
     "tiff": "image/tiff",
+    "ts": "video/mp2t",
     "txt": "text/plain; charset=utf-8",
     "wav": "audio/wav",
+    "weba": "audio/webm",
     "webm": "video/webm",
     "webp": "image/webp",
     "ods": "application/vnd.oasis.opendocument.spreadsheet",
     "tsv": "text/tab-separated-values; charset=utf-8",
+    "wma": "audio/x-ms-wma",
+    "wmv": "video/x-ms-wmv",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 
@@ -102,8 +116,10 @@ def _pairs(engine: Engine, sources: tuple[str, ...], targets: tuple[str, ...]) -
 PAIRS: dict[tuple[str, str], Engine] = {
     **_pairs(IMAGES, RASTER, (*RASTER, "pdf")),
     **_pairs(SVG, ("svg",), ("png", "jpg", "pdf")),
-    **_pairs(VIDEO, MOVIE, MOVIE),
-    **_pairs(AUDIO, MOVIE + SOUND, SOUND),
+    **_pairs(HEIC, ("heic",), (*RASTER, "pdf")),
+    **_pairs(VIDEO, (*MOVIE, "mpg"), (*MOVIE, "gif", "webp")),
+    **_pairs(VIDEO, ("gif", "webp"), ("mp4", "webm", "mov", "mkv")),
+    **_pairs(AUDIO, (*MOVIE, "mpg", *SOUND, "amr"), SOUND),
     **_pairs(DOCUMENTS, TEXT, (*TEXT, "tex", "pdf")),
     **_pairs(DOCUMENTS, ("docm",), (*TEXT, "tex")),
     **_pairs(DOCUMENTS, ("pptx",), (*TEXT, "tex")),

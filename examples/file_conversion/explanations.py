@@ -10,7 +10,7 @@ REASONS = {
     "no-sound": "The file has no sound to convert.",
     "no-picture": "The file has no moving picture to convert.",
     "no-text": "The PDF holds no text, only pictures of it.",
-    "too-many-pages": "The PDF has more pages than fit in one image; split it and try again.",
+    "too-many-pages": "The file has more pages than fit in one image; split it and try again.",
     "too-many-pixels": "The image or one of its frames is larger than this service accepts.",
     "too-many-rows": "The table is larger than this service accepts; split it and try again.",
     "too-many-columns": "The table has more than the 16,384 columns that XLSX can hold.",
@@ -24,6 +24,14 @@ REASONS = {
 }
 
 NOTES = {
+    "tracks-left-out": "The target holds one sound track: the one that players begin with is in it, the others are not.",
+    "subtitles-left-out": "Subtitles that the target cannot hold are not in the result.",
+    "sound-left-out": "The target holds no sound.",
+    "cover-left-out": "The cover picture is not in the result, since the target cannot hold it.",
+    "hdr-mapped": "The film's high dynamic range was mapped to the usual one, since the target cannot hold it.",
+    "first-frame-only": "The target holds one picture: the first frame is in it, the rest of the animation is not.",
+    "metadata-left-out": "What the file says about itself (date, camera, author) is not in the result.",
+    "eight-bits": "The picture had 16 bits for each colour and has 8 now.",
     "pictures-left-out": "The document's pictures are not in the result, which is text alone.",
     "texts-like-formulas": "Some texts begin with =, +, - or @; they are unchanged, and some programs would run them.",
     "sheets-left-out": "The target holds one table: the first sheet with cells is in it, the others are not.",
