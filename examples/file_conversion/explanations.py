@@ -7,6 +7,8 @@ MAX_RESULT_BYTES = 64 * MIB
 REASONS = {
     "unreadable": "The file could not be converted: it is damaged, or uses something this service cannot read.",
     "encrypted": "The file is protected by a password; remove it and try again.",
+    "not-well-formed": "The file breaks the rules of its format; a program that checks it says where.",
+    "no-such-shape": "The data cannot be written in the target's form: a table needs rows, TOML no null in lists.",
     "no-sound": "The file has no sound to convert.",
     "no-picture": "The file has no moving picture to convert.",
     "no-text": "The PDF holds no text, only pictures of it.",
@@ -24,6 +26,8 @@ REASONS = {
 }
 
 NOTES = {
+    "styles-left-out": "Fonts, colours and places of the subtitles are not in the result.",
+    "nulls-left-out": "Members that are null are not in the result, since TOML has no null.",
     "tracks-left-out": "The target holds one sound track: the one that players begin with is in it, the others are not.",
     "subtitles-left-out": "Subtitles that the target cannot hold are not in the result.",
     "sound-left-out": "The target holds no sound.",

@@ -14,7 +14,7 @@ def test_description_lists_every_pair_with_its_price() -> None:
     told = json.loads(json.dumps(description()))["conversions"]
     listed = {(source, target): figures for source, targets in told.items() for target, figures in targets.items()}
     assert listed.keys() == PAIRS.keys()
-    assert listed["docx", "pdf"] == {"base_sats": 19, "sats_per_mib": 2}
+    assert listed["docx", "pdf"] == {"base_sats": 19, "sats_per_mib": 2, "engine": "word", "seconds": 60}
 
 
 @pytest.mark.parametrize("pair", [("docx", "pdf"), ("png", "webp"), ("mp4", "mp3"), ("svg", "png"), ("pdf", "txt")])

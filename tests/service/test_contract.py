@@ -12,7 +12,7 @@ def test_the_offers_are_free(service: Service) -> None:
     answer = service.customer.http.get(PATH)
     assert answer.status_code == 200
     offers = answer.json()
-    assert offers["conversions"]["docx"]["pdf"] == {"base_sats": 19, "sats_per_mib": 2}
+    assert offers["conversions"]["docx"]["pdf"] == {"base_sats": 19, "sats_per_mib": 2, "engine": "word", "seconds": 60}
     assert {"png", "mp4"} <= offers["conversions"].keys()
     assert offers["max_file_bytes"] == 10 * 1024 * 1024
     assert service.node.invoiced == []
