@@ -28,6 +28,7 @@ from .order import Order
 
 log = logging.getLogger(__name__)
 
+
 class ConversionFailed(Exception):
     """The file cannot be converted. `code` is stable, for programs; `title` tells a person what to do."""
 

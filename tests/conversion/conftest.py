@@ -187,11 +187,13 @@ def samples(
         "json": ("yaml", "xml"),
         "srt": ("vtt", "ass"),
     }
-    files |= {
-        target: convert(files[source], source, target) for source, targets in grown.items() for target in targets
-    }
-    return files | {target: convert(files["wav"], "wav", target) for target in ("weba", "aac", "aiff", "wma")} | {
-        "toml": b'name = "pears"\ncount = 3\n',
-        "amr": encoded_by_ffmpeg(movie, "-ar", "8000", "-ac", "1", "-f", "amr"),
-        "mpg": encoded_by_ffmpeg(movie, "-r", "25", "-f", "mpeg"),
-    }
+    files |= {target: convert(files[source], source, target) for source, targets in grown.items() for target in targets}
+    return (
+        files
+        | {target: convert(files["wav"], "wav", target) for target in ("weba", "aac", "aiff", "wma")}
+        | {
+            "toml": b'name = "pears"\ncount = 3\n',
+            "amr": encoded_by_ffmpeg(movie, "-ar", "8000", "-ac", "1", "-f", "amr"),
+            "mpg": encoded_by_ffmpeg(movie, "-r", "25", "-f", "mpeg"),
+        }
+    )

@@ -60,7 +60,9 @@ def label_in_points(made: bytes) -> None:
 @right("svg-units/ruler-inner.svg", "png", "jpg")
 def ruler(made: bytes) -> None:
     picture = see.image(made)
-    assert see.near(picture, (204, 0, 0)) >= 600 if picture.format == "JPEG" else see.near(picture, (204, 0, 0), 60) >= 800
+    assert (
+        see.near(picture, (204, 0, 0)) >= 600 if picture.format == "JPEG" else see.near(picture, (204, 0, 0), 60) >= 800
+    )
     assert see.dark(picture, (0, 0, 220, 50)) >= 300
 
 
@@ -323,7 +325,10 @@ def equation(made: bytes) -> None:
 
 @right("docx-to-md-images/shed.docx", "md")
 def shed(made: bytes) -> None:
-    assert "The chandler keeps lamps, ropes, blocks and tar in the long shed behind the slipway and sells them on" in made.decode()
+    assert (
+        "The chandler keeps lamps, ropes, blocks and tar in the long shed behind the slipway and sells them on"
+        in made.decode()
+    )
     found = re.search(r"data:image/png;base64,([A-Za-z0-9+/=]+)", made.decode())
     assert found
     assert see.near(see.image(base64.b64decode(found[1])), (17, 136, 102), 12) > 100
@@ -331,7 +336,9 @@ def shed(made: bytes) -> None:
 
 @right("docx-to-md-images/shed.docx", "txt")
 def shed_as_text(made: bytes) -> None:
-    assert any(line.startswith("The chandler") and line.endswith("eight to four.") for line in made.decode().splitlines())
+    assert any(
+        line.startswith("The chandler") and line.endswith("eight to four.") for line in made.decode().splitlines()
+    )
 
 
 @right("docx-to-md-images/styled.html", "md")
@@ -340,7 +347,9 @@ def styled(made: bytes) -> None:
     assert "[map](https://example.org/l)" in made.decode()
 
 
-right("pptx-groups/season.pptx", "txt", "md", "html")(says("Grouped remark", "Thank the crew", "June", "Guests", "44.25"))
+right("pptx-groups/season.pptx", "txt", "md", "html")(
+    says("Grouped remark", "Thank the crew", "June", "Guests", "44.25")
+)
 
 
 @right("pptx-groups/season.pptx", "txt", "md")
@@ -438,10 +447,11 @@ def stray(made: bytes) -> None:
 @right("tiff-pages/two-pages.tiff", "png", "webp")
 def two_pages(made: bytes) -> None:
     picture = see.image(made).convert("RGB")
-    halves = picture.crop((0, 0, picture.width, picture.height // 2)), picture.crop(
-        (0, picture.height // 2, picture.width, picture.height)
+    halves = (
+        picture.crop((0, 0, picture.width, picture.height // 2)),
+        picture.crop((0, picture.height // 2, picture.width, picture.height)),
     )
-    red, blue = ([half.getpixel((half.width // 2, half.height // 2)) for half in halves])
+    red, blue = [half.getpixel((half.width // 2, half.height // 2)) for half in halves]
     assert red[0] > 150 > max(red[1:])  # type: ignore[index,operator]
     assert blue[2] > 150 > max(blue[:2])  # type: ignore[index,operator]
 

@@ -9,8 +9,12 @@ from decimal import Decimal
 from file_conversion.engines import Unconvertible
 
 MAX_CELLS = 2_000_000
+MAX_GAP = 100_000
+"""Blank rows one after the other, before one that is not."""
 
-Cell = str | int | float | Decimal | bool | datetime.datetime | datetime.date | datetime.time | datetime.timedelta | None
+Cell = (
+    str | int | float | Decimal | bool | datetime.datetime | datetime.date | datetime.time | datetime.timedelta | None
+)
 Row = Sequence[Cell]
 
 _LIKE_A_FORMULA = re.compile(r"[=+\-@\t\r]")
@@ -36,7 +40,7 @@ def bounded(rows: Iterable[Row]) -> Iterator[Row]:
             blank += 1
             continue
         cells += blank + used
-        if cells > MAX_CELLS:
+        if cells > MAX_CELLS or blank > MAX_GAP:
             raise Unconvertible("too-many-rows")
         for _ in range(blank):
             yield ()

@@ -8,7 +8,9 @@ _EVEN = "scale=trunc(iw/2)*2:trunc(ih/2)*2"  # what H.264 players expect
 _TO_SDR = (
     "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=mobius:desat=0,zscale=t=bt709:m={matrix}:r=tv"
 )
-_ON_WHITE = "format=rgba,split[front][behind];[behind]lutrgb=r=255:g=255:b=255:a=255[white];[white][front]overlay=format=gbrp"
+_ON_WHITE = (
+    "format=rgba,split[front][behind];[behind]lutrgb=r=255:g=255:b=255:a=255[white];[white][front]overlay=format=gbrp"
+)
 
 
 def colour_options(picture: Track, *, has_matrix: bool, has_transfer: bool) -> list[str]:

@@ -96,7 +96,11 @@ def _gutter(pieces: list[_Piece]) -> tuple[float, float] | None:
         crossing = sum(any(piece.left < gap[1] and piece.right > gap[0] for piece in row) for row in rows)
         left = [piece for piece in pieces if piece.right <= gap[0]]
         right = [piece for piece in pieces if piece.left >= gap[1]]
-        if min(len(left), len(right)) < _LEAST_LINES or crossing > len(rows) // 3 or not (_prose(left) and _prose(right)):
+        if (
+            min(len(left), len(right)) < _LEAST_LINES
+            or crossing > len(rows) // 3
+            or not (_prose(left) and _prose(right))
+        ):
             continue
         if best is None or gap[1] - gap[0] > best[1] - best[0]:
             best = gap

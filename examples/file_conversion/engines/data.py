@@ -29,7 +29,11 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
@@ -115,7 +119,10 @@ def _plain(value: Any) -> Any:
     """Without what JSON has no word for: dates as ISO 8601, numbers beyond its own refused."""
     match value:
         case dict():
-            return {str(key) if not isinstance(key, bool) else str(key).lower(): _plain(inner) for key, inner in value.items()}
+            return {
+                str(key) if not isinstance(key, bool) else str(key).lower(): _plain(inner)
+                for key, inner in value.items()
+            }
         case list() | tuple() | set():
             return [_plain(inner) for inner in value]
         case datetime.datetime() | datetime.date() | datetime.time():

@@ -8,7 +8,16 @@ import uuid
 import zipfile
 from pathlib import Path
 
-from file_conversion.engines import Notes, Unconvertible, bundled_program, rtf, slides, text_parts, typefaces, word_parts
+from file_conversion.engines import (
+    Notes,
+    Unconvertible,
+    bundled_program,
+    rtf,
+    slides,
+    text_parts,
+    typefaces,
+    word_parts,
+)
 from file_conversion.engines.html import Page
 from file_conversion.engines.plain import as_pandoc_json
 

@@ -18,7 +18,10 @@ _DEEPEST = 3
 """How far drawings may hold drawings."""
 
 _FAMILY = re.compile(r"(font-family\s*:\s*)([^;{}]+)", re.IGNORECASE)
-_FONT = re.compile(r"((?<![\w-])font\s*:[^;{}]*?\d[\w.%]*(?:\s*/\s*[\w.%]+)?\s+)([^;{}]+)", re.IGNORECASE)
+_FONT = re.compile(
+    r"(?<![\w-])font\s*:\s*((?:[a-z0-9-]+\s+){0,4}?)(\d[\w.%]*)(?:\s*/\s*[\w.%]+)?\s+([^;{}]+)", re.IGNORECASE
+)
+_SLANTED, _HEAVY = {"italic", "oblique"}, re.compile(r"bold|bolder|lighter|[1-9]00")
 _LENGTH = re.compile(r"\s*([+]?[\d.]+(?:e[+-]?\d+)?)\s*(px|mm|cm|in|pt|pc|q|)\s*", re.IGNORECASE)
 _POINTS = {"": 0.75, "px": 0.75, "pt": 1, "pc": 12, "in": 72, "cm": 72 / 2.54, "mm": 72 / 25.4, "q": 72 / 101.6}
 _BLOCKS = {"div", "p", "li", "h1", "h2", "h3", "h4", "h5", "h6", "tr", "section", "pre", "blockquote", "br"}
@@ -100,9 +103,16 @@ def _name_fonts(root: Element) -> None:
 
 
 def _with_known_fonts(sheet: str) -> str:
-    for pattern in (_FAMILY, _FONT):
-        sheet = pattern.sub(lambda found: found[1] + typefaces.stand_in(found[2].replace("!important", "")), sheet)
-    return sheet
+    def in_full(found: re.Match[str]) -> str:
+        words = found[1].lower().split()
+        made = [f"font-size:{found[2]}", f"font-family:{found[3]}"]
+        made += [f"font-style:{word}" for word in words if word in _SLANTED]
+        made += [f"font-weight:{word}" for word in words if _HEAVY.fullmatch(word)]
+        return ";".join(made)
+
+    return _FAMILY.sub(
+        lambda found: found[1] + typefaces.stand_in(found[2].replace("!important", "")), _FONT.sub(in_full, sheet)
+    )
 
 
 def _split(element: Element) -> None:
@@ -148,7 +158,9 @@ def _written(foreign: Element) -> Element:
     styles = " ".join(element.get("style", "") for element in foreign.iter())
     size = _number(re.search(r"font-size\s*:\s*([^;]+)", styles), 16.0)
     colour = re.search(r"(?<![\w-])color\s*:\s*([^;]+)", styles)
-    left, top, width, height = (_number(_LENGTH.match(foreign.get(name, "")), 0.0) for name in ("x", "y", "width", "height"))
+    left, top, width, height = (
+        _number(_LENGTH.match(foreign.get(name, "")), 0.0) for name in ("x", "y", "width", "height")
+    )
     most = max(int(width / (size * 0.5)), 8) if width else 10_000
     lines = [piece for line in _lines(foreign) for piece in _wrapped(line, most)]
     centred = re.search(r"text-align\s*:\s*center|justify-content\s*:[^;]*center", styles)
@@ -162,7 +174,9 @@ def _written(foreign: Element) -> Element:
         if name in foreign.attrib:
             drawn.set(name, foreign.get(name, ""))
     for number, line in enumerate(lines):
-        span = ElementTree.SubElement(drawn, _svg("tspan"), {"x": f"{left:g}", "y": f"{top + size * (1 + 1.2 * number):g}"})
+        span = ElementTree.SubElement(
+            drawn, _svg("tspan"), {"x": f"{left:g}", "y": f"{top + size * (1 + 1.2 * number):g}"}
+        )
         span.text = line
     return drawn
 

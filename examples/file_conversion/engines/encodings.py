@@ -9,7 +9,9 @@ _DECLARED = {
     "xml": re.compile(rb"^\s*<\?xml[^>]{0,200}encoding\s*=\s*[\"']([\w-]{2,30})"),
 }
 _DECLARED["svg"] = _DECLARED["xml"]
-_SINGLE_BYTES = re.compile(r"(windows-?|cp)125[0-8]|iso-?8859-?\d{1,2}|latin-?\d|koi8-?[ru]|shift_jis|euc-(jp|kr)|gbk?|gb2312|gb18030|big5|us-ascii")
+_SINGLE_BYTES = re.compile(
+    r"(windows-?|cp)125[0-8]|iso-?8859-?\d{1,2}|latin-?\d|koi8-?[ru]|shift_jis|euc-(jp|kr)|gbk?|gb2312|gb18030|big5|us-ascii"
+)
 
 
 def decoded(content: bytes, kind: str = "") -> str:

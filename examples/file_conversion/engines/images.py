@@ -77,7 +77,7 @@ def convert(given: Path, source: str, made: Path, target: str) -> Notes:
         elif several and source == "tiff":
             _write(_stacked(first, frames), made, source, target, options)
         elif several and target in _ANIMATED - {"png"}:
-            timing = {"duration": _durations(image), "loop": image.info.get("loop", 1)}
+            timing = {"duration": _durations(given, source), "loop": image.info.get("loop", 1)}
             first.save(made, _FORMATS[target], save_all=True, append_images=frames, **options, **timing)
         else:
             if several and source in _ANIMATED:
@@ -144,14 +144,14 @@ def _about(image: Image.Image, source: str) -> Image.Exif | None:
     return kept if any(True for _ in kept) else None
 
 
-def _durations(image: Image.Image) -> list[int]:
+def _durations(given: Path, source: str) -> list[int]:
     """Milliseconds that each frame stays; Pillow tells only once it has decoded the frame."""
     durations = []
-    for number, frame in enumerate(ImageSequence.Iterator(image)):
-        frame.load()
-        if not (number == 0 and image.info.get("default_image")):
-            durations.append(round(frame.info.get("duration") or 100))
-    image.seek(0)
+    with Image.open(given, formats=[_FORMATS[source]]) as image:
+        for number, frame in enumerate(ImageSequence.Iterator(image)):
+            frame.load()
+            if not (number == 0 and image.info.get("default_image")):
+                durations.append(round(frame.info.get("duration") or 100))
     return durations
 
 

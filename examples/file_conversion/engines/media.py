@@ -12,7 +12,7 @@ _DEMUXERS = {
     **dict.fromkeys(("mkv", "webm", "weba"), "matroska"),
     **dict.fromkeys(("wmv", "wma"), "asf"),
     **dict.fromkeys(("ogg", "opus"), "ogg"),
-    **{"avi": "avi", "flv": "flv", "mpg": "mpeg", "ts": "mpegts", "gif": "gif", "webp": "webp_anim"},
+    **{"avi": "avi", "flv": "flv", "mpg": "mpeg", "ts": "mpegts", "gif": "gif"},
     **{"mp3": "mp3", "wav": "wav", "flac": "flac", "aiff": "aiff", "aac": "aac", "amr": "amr"},
 }
 _LAYOUTS = "7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
@@ -45,13 +45,20 @@ class _Format:
 
 
 _MOVIES = {
-    "mp4": _Format(("-movflags", "+faststart", "-f", "mp4"), (*_H264,), (*_AAC,), subtitles="mov_text", has_transfer=True),
+    "mp4": _Format(
+        ("-movflags", "+faststart", "-f", "mp4"), (*_H264,), (*_AAC,), subtitles="mov_text", has_transfer=True
+    ),
     "mov": _Format(("-f", "mov"), (*_H264,), (*_AAC,), subtitles="mov_text", has_transfer=True),
     "mkv": _Format(("-f", "matroska"), (*_H264,), (*_AAC,), subtitles="srt", has_transfer=True),
     "webm": _Format(("-f", "webm"), (*_VP8,), (*_OPUS,), subtitles="webvtt"),
     "avi": _Format(("-f", "avi"), ("-c:v", "mpeg4", "-q:v", "4"), (*_MP3,), has_matrix=False),
     "flv": _Format(("-f", "flv"), (*_H264,), ("-ar", "44100", *_AAC), sounds=1),
-    "wmv": _Format(("-f", "asf"), ("-c:v", "wmv2", "-q:v", "4"), ("-c:a", "wmav2", "-b:a", "160k", *_MONO_OR_STEREO), has_matrix=False),
+    "wmv": _Format(
+        ("-f", "asf"),
+        ("-c:v", "wmv2", "-q:v", "4"),
+        ("-c:a", "wmav2", "-b:a", "160k", *_MONO_OR_STEREO),
+        has_matrix=False,
+    ),
     "3gp": _Format(("-f", "3gp"), (*_H264,), (*_AAC,), sounds=1),
     "ts": _Format(("-f", "mpegts"), (*_H264,), (*_AAC,), tags=False),
 }
@@ -79,7 +86,7 @@ _TAGS_IN_THE_STREAM = {"ogg", "opus"}
 
 def convert(given: Path, source: str, made: Path, target: str) -> Notes:
     """All pictures and sounds that the target can hold, the one that players begin with first."""
-    demuxer = _DEMUXERS[source]
+    demuxer = _demuxer(given, source)
     found = ffmpeg.tracks(given, demuxer)
     if not found:
         raise Unconvertible
@@ -97,6 +104,13 @@ def convert(given: Path, source: str, made: Path, target: str) -> Notes:
         options, notes = _movie(found, picture, sounds, target)
     ffmpeg.run(given, demuxer, options, made)
     return notes
+
+
+def _demuxer(given: Path, source: str) -> str:
+    if source == "webp":
+        with open(given, "rb") as file:
+            return "webp_anim" if b"ANIM" in file.read(64) else "webp_pipe"
+    return _DEMUXERS[source]
 
 
 def _movie(found: list[Track], picture: Track, sounds: list[Track], target: str) -> tuple[list[str], list[str]]:

@@ -64,7 +64,22 @@ _MENDERS: dict[str, Callable[[bytes], bytes | None]] = {
     "rtf": lambda content: content.lstrip(),
     **{
         kind: _as_utf8(kind)
-        for kind in ("svg", "html", "xml", "md", "rst", "txt", "csv", "tsv", "json", "yaml", "toml", "srt", "vtt", "ass")
+        for kind in (
+            "svg",
+            "html",
+            "xml",
+            "md",
+            "rst",
+            "txt",
+            "csv",
+            "tsv",
+            "json",
+            "yaml",
+            "toml",
+            "srt",
+            "vtt",
+            "ass",
+        )
     },
 }
 _ARCHIVES = {"docx", "docm", "xlsm", "pptx", "xlsx", "odt", "ods", "odp", "epub"}

@@ -13,7 +13,9 @@ from xml.sax.saxutils import escape, quoteattr
 from file_conversion.engines import Unconvertible
 from file_conversion.engines.cells import MAX_CELLS, Cell, Row, Sheet, written
 
-_NAMES = {name: f"{{urn:oasis:names:tc:opendocument:xmlns:{name}:1.0}}" for name in ("office", "table", "text", "style")}
+_NAMES = {
+    name: f"{{urn:oasis:names:tc:opendocument:xmlns:{name}:1.0}}" for name in ("office", "table", "text", "style")
+}
 _OFFICE, _TABLE, _TEXT, _STYLE = _NAMES.values()
 _DURATION = re.compile(r"(-?)P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 _MOST_REPEATED = 16_384
@@ -82,6 +84,8 @@ def _duration(text: str) -> Cell:
         return text
     days, hours, minutes, seconds = (float(part or 0) for part in parts.groups()[1:])
     length = datetime.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if not parts[1] and length < datetime.timedelta(days=1):
+        return (datetime.datetime.min + length).time()  # ODF has one type for times of day and for durations
     return -length if parts[1] else length
 
 
@@ -153,7 +157,9 @@ def _cell(value: Cell) -> str:
 
 def _spaced(line: str) -> str:
     """OpenDocument folds blanks, unless they are elements."""
-    return re.sub("  +|^ | $", lambda found: f'<text:s text:c="{len(found[0])}"/>', escape(line)).replace("\t", "<text:tab/>")
+    return re.sub("  +|^ | $", lambda found: f'<text:s text:c="{len(found[0])}"/>', escape(line)).replace(
+        "\t", "<text:tab/>"
+    )
 
 
 def _legal(text: str) -> str:

@@ -11,7 +11,9 @@ _CHARSETS = {
 }
 r"""What `\fcharset` says of a font."""
 _PAGES = {"mac": "mac_roman", "pc": "cp437", "pca": "cp850", "ansi": "cp1252"}
-_TOKEN = re.compile(rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\(.)|([{}])|([\r\n]+)|([^\\{}\r\n]+)", re.DOTALL)
+_TOKEN = re.compile(
+    rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\(.)|([{}])|([\r\n]+)|([^\\{}\r\n]+)", re.DOTALL
+)
 
 
 @dataclass(slots=True)
@@ -56,7 +58,9 @@ class _Reader:
             self._write(chr(0x10000 + (self.high - 0xD800 << 10) + code - 0xDC00))
             self.high = 0
         else:
-            self._write("\ufffd" if 0xD800 <= code < 0xE000 else chr(code - 0xF000 if 0xF020 <= code < 0xF100 else code))
+            self._write(
+                "\ufffd" if 0xD800 <= code < 0xE000 else chr(code - 0xF000 if 0xF020 <= code < 0xF100 else code)
+            )
 
     def _write(self, text: str) -> None:
         self.out.append(re.sub(r"[\\{}]", lambda found: "\\" + found[0], text).replace("\t", "\\tab "))

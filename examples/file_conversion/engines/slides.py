@@ -42,7 +42,9 @@ def _relations(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str, str]
     return {
         relation.get("Id", ""): (
             relation.get("Type", "").rpartition("/")[2],
-            normpath(f"{home.parent}/{target}") if not (target := relation.get("Target", "")).startswith("/") else target[1:],
+            normpath(f"{home.parent}/{target}")
+            if not (target := relation.get("Target", "")).startswith("/")
+            else target[1:],
         )
         for relation in _tree(archive, name)
         if relation.get("TargetMode") != "External"
@@ -99,7 +101,11 @@ class _Slide:
 
     def _picture(self, shape: Element) -> Iterator[str]:
         blip = next((element for element in shape.iter() if element.tag.endswith("}blip")), None)
-        identity = next((value for name, value in blip.attrib.items() if name.endswith("}embed")), "") if blip is not None else ""
+        identity = (
+            next((value for name, value in blip.attrib.items() if name.endswith("}embed")), "")
+            if blip is not None
+            else ""
+        )
         part = self._relations.get(identity, ("", ""))[1]
         kind = _PICTURES.get(PurePosixPath(part).suffix.lower())
         properties = shape.find("{*}nvPicPr/{*}cNvPr")
@@ -114,7 +120,10 @@ class _Slide:
         for element in shape.iter():
             name = element.tag.rpartition("}")[2]
             if name == "tbl":
-                rows = [["".join(_paragraphs(cell.find("{*}txBody"))) for cell in row.iterfind("{*}tc")] for row in element.iterfind("{*}tr")]
+                rows = [
+                    ["".join(_paragraphs(cell.find("{*}txBody"))) for cell in row.iterfind("{*}tc")]
+                    for row in element.iterfind("{*}tr")
+                ]
                 yield _table(rows)
             elif name in ("chart", "relIds"):
                 for key, value in element.attrib.items():
@@ -122,7 +131,11 @@ class _Slide:
                     if key.startswith("{") and kind == "chart" and part in self._archive.namelist():
                         yield _chart(_tree(self._archive, part))
                     elif key.endswith("}dm") and part in self._archive.namelist():  # SmartArt
-                        yield "".join(f"<p>{''.join(_plain(text))}</p>" for text in _tree(self._archive, part).iter() if text.tag.endswith("}p") and "".join(_plain(text)).strip())
+                        yield "".join(
+                            f"<p>{''.join(_plain(text))}</p>"
+                            for text in _tree(self._archive, part).iter()
+                            if text.tag.endswith("}p") and "".join(_plain(text)).strip()
+                        )
 
 
 def _placeholder(shape: Element) -> str:
@@ -165,18 +178,28 @@ def _run(piece: Element) -> str:
 
 def _chart(root: Element) -> str:
     """What a chart shows, as the table behind it: categories down, series across."""
-    titles = [f"<p>{''.join(_plain(title))}</p>" for title in root.iter() if title.tag.endswith("}title") and "".join(_plain(title)).strip()]
+    titles = [
+        f"<p>{''.join(_plain(title))}</p>"
+        for title in root.iter()
+        if title.tag.endswith("}title") and "".join(_plain(title)).strip()
+    ]
     names, columns, categories = [], [], []
     for series in (element for element in root.iter() if element.tag.endswith("}ser")):
         names.append(" ".join(_points(series.find("{*}tx"))))
         columns.append(_points(series.find("{*}val") if series.find("{*}val") is not None else series.find("{*}yVal")))
-        categories = categories or _points(series.find("{*}cat") if series.find("{*}cat") is not None else series.find("{*}xVal"))
+        categories = categories or _points(
+            series.find("{*}cat") if series.find("{*}cat") is not None else series.find("{*}xVal")
+        )
     rows = [["", *names], *([*row] for row in zip_longest(categories, *columns, fillvalue=""))]
     return "".join(titles) + (_table(rows) if columns else "")
 
 
 def _points(element: Element | None) -> list[str]:
-    return [html.escape(point.text or "") for point in element.iter() if point.tag.endswith("}v")] if element is not None else []
+    return (
+        [html.escape(point.text or "") for point in element.iter() if point.tag.endswith("}v")]
+        if element is not None
+        else []
+    )
 
 
 def _table(rows: list[list[str]]) -> str:

@@ -30,7 +30,12 @@ class Pages:
             if "styles.xml" not in archive.namelist():
                 return None
             text = archive.read("styles.xml").decode("utf-8", "replace")
-        layouts = {found[1]: found[0] for found in re.finditer(r'<style:page-layout\s[^>]*style:name="([^"]*)".*?</style:page-layout>', text, re.DOTALL)}
+        layouts = {
+            found[1]: found[0]
+            for found in re.finditer(
+                r'<style:page-layout\s[^>]*style:name="([^"]*)".*?</style:page-layout>', text, re.DOTALL
+            )
+        }
         master = re.search(r"<style:master-page\b.*?(?:</style:master-page>|/>)", text, re.DOTALL)
         if master is None:
             return None
@@ -55,7 +60,9 @@ def _content(master: str, kind: str) -> str:
 def plain(content: str, page_number: str = "") -> list[str]:
     """The lines of a header, each without its markup."""
     lines = re.findall(r"<text:p(?:\s[^>]*)?>(.*?)</text:p>", _PAGE_NUMBER.sub(page_number, content), re.DOTALL)
-    return ["".join(ElementTree.fromstring(f"<x>{re.sub('<[^>]*>', ' ', line)}</x>").itertext()).strip() for line in lines]  # noqa: S314
+    return [
+        "".join(ElementTree.fromstring(f"<x>{re.sub('<[^>]*>', ' ', line)}</x>").itertext()).strip() for line in lines
+    ]  # noqa: S314
 
 
 def with_headers(given: Path, made: Path) -> None:
@@ -66,7 +73,9 @@ def with_headers(given: Path, made: Path) -> None:
             content = archive.read(name)
             if name == "content.xml" and pages:
                 text = content.decode("utf-8", "replace")
-                text = re.sub(r"(<office:text(?:\s[^>]*)?>)", lambda found: found[1] + _kept(pages.header), text, count=1)
+                text = re.sub(
+                    r"(<office:text(?:\s[^>]*)?>)", lambda found: found[1] + _kept(pages.header), text, count=1
+                )
                 text = text.replace("</office:text>", _kept(pages.footer) + "</office:text>")
                 content = text.encode()
             fresh.writestr(name, content)

@@ -42,7 +42,15 @@ TWINS = {
     **dict.fromkeys(
         (
             *("courier", "courier new", "consolas", "menlo", "monaco", "sf mono", "lucida console", "andale mono"),
-            *("fira code", "source code pro", "jetbrains mono", "dejavu sans mono", "ui-monospace", "monospace", "mono"),
+            *(
+                "fira code",
+                "source code pro",
+                "jetbrains mono",
+                "dejavu sans mono",
+                "ui-monospace",
+                "monospace",
+                "mono",
+            ),
         ),
         MONO,
     ),
@@ -70,14 +78,14 @@ class Face:
     @cached_property
     def family(self) -> str:
         """The name by which a document can ask for it."""
-        with suppress(*_NO_FONT), TTFont(self.path, fontNumber=0, lazy=True) as font:
+        with suppress(*_NO_FONT), open(self.path, "rb") as file, TTFont(file, fontNumber=0, lazy=True) as font:
             return font["name"].getDebugName(16) or font["name"].getDebugName(1) or ""
         return ""
 
     @cached_property
     def characters(self) -> frozenset[int]:
         """What it can draw; nothing, if the file is no font."""
-        with suppress(*_NO_FONT), TTFont(self.path, fontNumber=0, lazy=True) as font:
+        with suppress(*_NO_FONT), open(self.path, "rb") as file, TTFont(file, fontNumber=0, lazy=True) as font:
             return frozenset(font.getBestCmap() or ())
         return frozenset()
 
@@ -85,7 +93,9 @@ class Face:
 @cache
 def faces() -> tuple[Face, ...]:
     """All of them, in the order in which they are tried; a large one, which takes long to read, comes late."""
-    found = [path for folder in folders() for path in sorted(folder.rglob("*")) if path.suffix in (".ttf", ".otf", ".ttc")]
+    found = [
+        path for folder in folders() for path in sorted(folder.rglob("*")) if path.suffix in (".ttf", ".otf", ".ttc")
+    ]
     ours = [path for path in found if FONTS in path.parents]
     regular = [path for path in ours if path.stem == "LiberationSans-Regular"]
     others = sorted((path for path in found if path not in ours), key=lambda path: path.stat().st_size > 8_000_000)

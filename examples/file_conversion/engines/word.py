@@ -37,7 +37,9 @@ def _dxpdf(given: Path) -> bytes:
             usual=typefaces.SANS,
         )
     )
-    os.environ.update(FONTCONFIG_FILE=str(configuration), XDG_DATA_HOME=str(FONTS.parent))  # read at the first look for a font
+    os.environ.update(
+        FONTCONFIG_FILE=str(configuration), XDG_DATA_HOME=str(FONTS.parent)
+    )  # read at the first look for a font
     import dxpdf  # noqa: PLC0415
 
     return dxpdf.convert(given.read_bytes())

@@ -31,8 +31,14 @@ _MOST_PIXELS = 50_000_000
 def lacks(given: Path) -> bool:
     """Whether the document has what dxpdf leaves out: equations, lines through words, and capitals by format."""
     with zipfile.ZipFile(given) as archive:
-        parts = [archive.read(name).decode("utf-8", "replace") for name in archive.namelist() if _TEXT_PARTS.fullmatch(name)]
-        styles = archive.read("word/styles.xml").decode("utf-8", "replace") if "word/styles.xml" in archive.namelist() else ""
+        parts = [
+            archive.read(name).decode("utf-8", "replace") for name in archive.namelist() if _TEXT_PARTS.fullmatch(name)
+        ]
+        styles = (
+            archive.read("word/styles.xml").decode("utf-8", "replace")
+            if "word/styles.xml" in archive.namelist()
+            else ""
+        )
     used = {style for part in parts for style in re.findall(r'<w:[pr]Style\s+w:val="([^"]*)"', part)}
     parts += [style[0] for style in _STYLE.finditer(styles) if style[1] in used]
     return any(_LACKING.search(part) is not None for part in parts)
@@ -163,12 +169,23 @@ def _of_all_pages(document: str, parts: dict[str, bytes], kind: str) -> str:
     found = []
     for reference in re.findall(rf"<w:{kind}Reference\b[^>]*/>", document):
         identity = re.search(r'r:id="([^"]*)"', reference)
-        target = re.search(rf'<Relationship\b[^>]*Id="{re.escape(identity[1])}"[^>]*/>', relations) if identity else None
+        target = (
+            re.search(rf'<Relationship\b[^>]*Id="{re.escape(identity[1])}"[^>]*/>', relations) if identity else None
+        )
         path = re.search(r'Target="([^"]*)"', target[0]) if target else None
         if path and 'w:type="even"' not in reference:
             content = parts.get(f"word/{path[1]}".replace("word//word/", "word/"), b"").decode("utf-8", "replace")
             inner = _PARAGRAPH.search(content)
-            letters = re.sub(r"<w:instrText.*?</w:instrText>|<w:fldSimple.*?</w:fldSimple>", "", content, flags=re.DOTALL)
+            letters = re.sub(
+                r"<w:instrText.*?</w:instrText>|<w:fldSimple.*?</w:fldSimple>", "", content, flags=re.DOTALL
+            )
             if inner and re.search(r"<w:t(?:\s[^>]*)?>[^<]*\w", letters) and inner[0] not in found:
-                found.append(re.sub(r"<w:drawing>.*?</w:drawing>|<w:pict\b.*?</w:pict>|<w:hyperlink\b[^>]*>|</w:hyperlink>", "", inner[0], flags=re.DOTALL))
+                found.append(
+                    re.sub(
+                        r"<w:drawing>.*?</w:drawing>|<w:pict\b.*?</w:pict>|<w:hyperlink\b[^>]*>|</w:hyperlink>",
+                        "",
+                        inner[0],
+                        flags=re.DOTALL,
+                    )
+                )
     return "".join(found)

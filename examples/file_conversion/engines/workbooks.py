@@ -37,8 +37,7 @@ class Workbook:
         self.sheets = [
             Sheet(sheet.get("name", ""), self._rows(part))
             for sheet in root.iterfind("{*}sheets/{*}sheet")
-            if sheet.get("state", "visible") == "visible"
-            and (part := parts.get(_attribute(sheet, "id"))) is not None
+            if sheet.get("state", "visible") == "visible" and (part := parts.get(_attribute(sheet, "id"))) is not None
         ]
         self.hidden = any(sheet.get("state", "visible") != "visible" for sheet in root.iterfind("{*}sheets/{*}sheet"))
 

@@ -84,6 +84,7 @@ def _with_mimetype(part: str, mimetype: bytes) -> Check:
 
 EPUB = b"application/epub+zip"
 
+
 def _compound(file: bytes) -> None:
     """Office files before 2007 ([MS-CFB], 2.2)."""
     expect(file.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"))

@@ -37,9 +37,13 @@ def require_drawable(file: bytes, source: str) -> None:
         text.update(piece)
     if missing := sorted(typefaces.undrawable(text)):
         shown = " ".join(missing[:_SHOWN])
-        scripts = ", ".join(dict.fromkeys(unicodedata.name(letter, "a sign").split()[0].title() for letter in missing[:_SHOWN]))
+        scripts = ", ".join(
+            dict.fromkeys(unicodedata.name(letter, "a sign").split()[0].title() for letter in missing[:_SHOWN])
+        )
         raise Refusal(
-            422, "no-font", f"No font of this service can draw {shown} ({scripts}); its operator can install one that does."
+            422,
+            "no-font",
+            f"No font of this service can draw {shown} ({scripts}); its operator can install one that does.",
         )
 
 
