@@ -1,4 +1,4 @@
-"""What is told about a conversion: why it failed, and what its result could not hold. Codes are stable; a job names them."""
+"""What is told about a conversion: why it failed, and what its result could not hold. Codes are stable."""
 
 from .catalogue import MIB
 
@@ -28,7 +28,7 @@ REASONS = {
 NOTES = {
     "styles-left-out": "Fonts, colours and places of the subtitles are not in the result.",
     "nulls-left-out": "Members that are null are not in the result, since TOML has no null.",
-    "tracks-left-out": "The target holds one sound track: the one that players begin with is in it, the others are not.",
+    "tracks-left-out": "The target holds one sound track: the one that players begin with.",
     "subtitles-left-out": "Subtitles that the target cannot hold are not in the result.",
     "sound-left-out": "The target holds no sound.",
     "cover-left-out": "The cover picture is not in the result, since the target cannot hold it.",

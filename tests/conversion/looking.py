@@ -3,6 +3,7 @@
 import cmath
 import csv
 import io
+import itertools
 import re
 import struct
 import subprocess
@@ -74,13 +75,16 @@ def near(picture: Image.Image, colour: Colour, within: int = 40) -> int:
     """Pixels near a colour."""
     counted = picture.convert("RGB").getcolors(picture.width * picture.height)
     assert counted is not None
-    return sum(n for n, found in counted if all(abs(a - b) <= within for a, b in zip(found, colour, strict=True)))  # type: ignore[arg-type]
+    return sum(number for number, found in counted if _within(found, colour, within))
 
 
 def is_near(picture: Image.Image, at: tuple[int, int], colour: Colour, within: int) -> bool:
     """Whether one pixel has a colour."""
-    found: Any = picture.convert("RGB").getpixel(at)
-    return all(abs(a - b) <= within for a, b in zip(found, colour, strict=True))
+    return _within(picture.convert("RGB").getpixel(at), colour, within)
+
+
+def _within(found: Any, colour: Colour, most: int) -> bool:
+    return all(abs(one - other) <= most for one, other in zip(found, colour, strict=True))
 
 
 def width_of_ink(picture: Image.Image, box: tuple[int, int, int, int]) -> int:
@@ -127,7 +131,7 @@ def hertz(made: bytes) -> float:
     raw = _ffmpeg(made, "-map", "0:a:0", "-ac", "1", "-ar", "16000", "-f", "s16le", "-").stdout
     samples = struct.unpack(f"<{len(raw) // 2}h", raw)
     middle = samples[len(samples) // 4 : len(samples) * 3 // 4]
-    rises = [at for at, (one, other) in enumerate(zip(middle, middle[1:], strict=False)) if one < 0 <= other]
+    rises = [at for at, (one, other) in enumerate(itertools.pairwise(middle)) if one < 0 <= other]
     return (len(rises) - 1) / (rises[-1] - rises[0]) * 16_000
 
 
@@ -138,7 +142,7 @@ def holds_pitch(made: bytes, frequency: int) -> bool:
 
     def strength(pitch: int) -> float:
         turn = cmath.exp(-2j * cmath.pi * pitch / 4000)
-        return abs(sum(sample * turn**at for at, sample in enumerate(samples)))
+        return float(abs(sum(sample * turn**at for at, sample in enumerate(samples))))
 
     return strength(frequency) > 5 * max(strength(frequency - 50), strength(frequency + 50))
 

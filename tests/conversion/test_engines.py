@@ -182,7 +182,7 @@ def test_images_keep_size_and_pixels(
     target: str, convert: Convert, picture: Image.Image, samples: dict[str, bytes]
 ) -> None:
     """The same picture comes out, within what the format loses."""
-    made = Image.open(BytesIO(convert(samples["png"], "png", target)))
+    made: Image.Image = Image.open(BytesIO(convert(samples["png"], "png", target)))
     if target == "ico":  # which is square, with the picture in the middle
         made = made.crop((0, 16, 96, 80))
     assert made.size == picture.size

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import openpyxl
 import pytest
-from file_conversion.engines import typefaces
+from file_conversion.engines import FONTS, typefaces
 from file_conversion.order import Order
 from file_conversion.sandbox import Sandbox
 from imageio_ffmpeg import get_ffmpeg_exe
@@ -29,9 +29,8 @@ pytestmark = pytest.mark.slow
 
 def svg(inner: str, size: str = 'width="420" height="60"', head: str = "") -> bytes:
     """A drawing on white."""
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{head}<rect width="100%" height="100%" fill="#fff"/>{inner}</svg>'
-    ).encode()
+    white = '<rect width="100%" height="100%" fill="#fff"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{head}{white}{inner}</svg>'.encode()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,7 @@ def test_svg_units(width: str, pixels: int, convert: Convert) -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "form", ['font-family="{}" font-size="40"', "style=\"font-size:40px;font-family:{}\"", "style=\"font:40px/1.2 {}\""]
+    "form", ['font-family="{}" font-size="40"', 'style="font-size:40px;font-family:{}"', 'style="font:40px/1.2 {}"']
 )
 def test_svg_fonts(families: str, width: int, form: str, convert: Convert) -> None:
     """Families that are not here are set in one with the same widths; unknown ones without serifs."""
@@ -91,14 +90,20 @@ def test_svg_values_that_refer_to_themselves(convert: Convert) -> None:
     """Circles and values that multiply end, and leave the rest of the drawing as it is."""
     names = "".join(f"--v{n}:{f'var(--v{n + 1}) ' * 9};" for n in range(30))
     sheet = f"<style>:root{{--a:var(--b);--b:var(--a);{names}}} .x{{fill:var(--a)}} .y{{fill:var(--v0)}}</style>"
-    boxes = '<rect class="x" width="9" height="9"/><rect class="y" x="10" width="9" height="9"/><rect x="20" width="40" height="40" fill="#ef4423"/>'
+    boxes = '<rect class="x" width="9" height="9"/><rect class="y" x="10" width="9" height="9"/>'
+    boxes += '<rect x="20" width="40" height="40" fill="#ef4423"/>'
     assert see.is_near(see.image(convert(svg(boxes, head=sheet), "svg", "png")), (40, 20), (239, 68, 35), 3)
 
 
 def test_svg_in_an_svg_as_text(convert: Convert) -> None:
     """An inner drawing that is percent-encoded is drawn too."""
-    inner = quote('<svg xmlns="http://www.w3.org/2000/svg" width="50" height="50"><rect width="50" height="50" fill="#b0005e"/></svg>')
-    picture = see.image(convert(svg(f'<image width="50" height="50" href="data:image/svg+xml,{inner}"/>'), "svg", "png"))
+    inner = quote(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="50" height="50">'
+        '<rect width="50" height="50" fill="#b0005e"/></svg>'
+    )
+    picture = see.image(
+        convert(svg(f'<image width="50" height="50" href="data:image/svg+xml,{inner}"/>'), "svg", "png")
+    )
     assert see.is_near(picture, (20, 20), (176, 0, 94), 2)
 
 
@@ -119,7 +124,11 @@ def test_scripts_are_drawn(kind: str, words: str, convert: Convert) -> None:
         }[kind]
         made = convert(file, kind, "png" if kind == "svg" else "pdf")
         page = see.image(made) if kind == "svg" else see.pages(made, 150)[0]
-        return page.convert("L").crop((0, 0, page.width, min(page.height, page.height // 2 or 1) if kind != "svg" else page.height)).tobytes()
+        return (
+            page.convert("L")
+            .crop((0, 0, page.width, min(page.height, page.height // 2 or 1) if kind != "svg" else page.height))
+            .tobytes()
+        )
 
     some = drawn(words)
     assert min(some) < 128
@@ -128,8 +137,13 @@ def test_scripts_are_drawn(kind: str, words: str, convert: Convert) -> None:
 
 def test_letters_that_nobody_can_draw(json_body: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no font has a letter, the order is refused before the invoice, and the sentence says which it is."""
-    monkeypatch.setattr(typefaces, "faces", lambda: tuple(typefaces.Face(path) for path in sorted(typefaces.FONTS.glob("*.ttf"))))
-    for file, source in ((b"\xe7\x81\xaf", "txt"), (b"&#28783;", "html"), (b"{\\rtf1 \\u28783?}", "rtf"), (svg("<text>\u706f</text>"), "svg")):
+    monkeypatch.setattr(typefaces, "faces", lambda: tuple(typefaces.Face(path) for path in sorted(FONTS.glob("*.ttf"))))
+    for file, source in (
+        (b"\xe7\x81\xaf", "txt"),
+        (b"&#28783;", "html"),
+        (b"{\\rtf1 \\u28783?}", "rtf"),
+        (svg("<text>\u706f</text>"), "svg"),
+    ):
         with pytest.raises(Refusal) as caught:
             Order.from_json(json_body(file, source, "pdf"))
         assert (caught.value.status, caught.value.code) == (422, "no-font")
@@ -173,13 +187,16 @@ def test_fonts_of_the_operator_are_found(tmp_path: Path, monkeypatch: pytest.Mon
         ("﻿a;b\n1;2\n", [["a", "b"], [1, 2]]),
         ("just one column\nof text\n", [["just one column"], ["of text"]]),
         ('"a;b";"c"\n"d;e";"f"\n', [["a;b", "c"], ["d;e", "f"]]),
-        ('sep=|\na|b,c\n', [["a", "b,c"]]),
+        ("sep=|\na|b,c\n", [["a", "b,c"]]),
         ('"sep=\t"\na\tb\n', [["a", "b"]]),
         ("name;price\nrope;1.234,50\n", [["name", "price"], ["rope", "1.234,50"]]),
         ("a,b\n-0,1.50\n+5,.5\n", [["a", "b"], ["-0", 1.5], ["+5", ".5"]]),
         ("a,b\r\n1,2\r\n", [["a", "b"], [1, 2]]),
         ("id,text\n1,it's\n2,don't; stop\n", [["id", "text"], [1, "it's"], [2, "don't; stop"]]),
-        ("v\n123456789012345\n1234567890123456\n0.1234567890123456\n", [["v"], [123456789012345], ["1234567890123456"], ["0.1234567890123456"]]),
+        (
+            "v\n123456789012345\n1234567890123456\n0.1234567890123456\n",
+            [["v"], [123456789012345], ["1234567890123456"], ["0.1234567890123456"]],
+        ),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
@@ -275,7 +292,8 @@ def test_rtf_code_pages(page: str, charset: int, words: str, by: str, convert: C
     number = page.removeprefix("cp") if by == "page" else "1252"
     font = f"\\fcharset{charset if by == 'charset' else 0}"
     font = font if by == "charset" else ""
-    file = f"{{\\rtf1\\ansi\\ansicpg{number}\\deff0{{\\fonttbl{{\\f0\\fnil{font} Some;}}}}\\f0 {escaped} end\\par}}".encode()
+    head = f"\\rtf1\\ansi\\ansicpg{number}\\deff0{{\\fonttbl{{\\f0\\fnil{font} Some;}}}}"
+    file = f"{{{head}\\f0 {escaped} end\\par}}".encode()
     assert convert(file, "rtf", "txt").decode().strip() == f"{words} end"
 
 
@@ -290,7 +308,7 @@ def test_rtf_code_pages(page: str, charset: int, words: str, by: str, convert: C
     ],
 )
 def test_rtf_escapes(body: str, words: str, convert: Convert) -> None:
-    """`\\uc` says how much is skipped, pairs are joined, and what follows is kept."""
+    r"""`\uc` says how much is skipped, pairs are joined, and what follows is kept."""
     assert convert(f"{{\\rtf1\\ansi {body}\\par}}".encode(), "rtf", "txt").decode().strip() == words
 
 
@@ -318,13 +336,32 @@ def test_markdown_as_on_github(given: str, wanted: str, unwanted: str, convert: 
     assert unwanted not in body
 
 
-@pytest.mark.parametrize("hidden", ['<p hidden>SECRET</p>', '<p style="display: none">SECRET</p>', '<p class="a b">SECRET</p>', '<div id="i"><p>SECRET</p></div>', '<input type="hidden" value="SECRET">', "<template>SECRET</template>", "<!-- SECRET -->", "<script>SECRET</script>"])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "<p hidden>SECRET</p>",
+        '<p style="display: none">SECRET</p>',
+        '<p class="a b">SECRET</p>',
+        '<div id="i"><p>SECRET</p></div>',
+        '<input type="hidden" value="SECRET">',
+        "<template>SECRET</template>",
+        "<!-- SECRET -->",
+        "<script>SECRET</script>",
+    ],
+)
 @pytest.mark.parametrize("target", ["pdf", "txt", "docx", "md"])
 def test_what_a_page_hides(hidden: str, target: str, convert: Convert) -> None:
     """What a reader of the page does not see is in no target."""
-    page = f"<style>@media print{{x{{}}}} .b{{display:none !important}} #i{{visibility:hidden}}</style><p>Shown</p>{hidden}"
+    sheet = "@media print{x{}} .b{display:none !important} #i{visibility:hidden}"
+    page = f"<style>{sheet}</style><p>Shown</p>{hidden}"
     made = convert(page.encode(), "html", target)
-    said = see.pdf_text(made) if target == "pdf" else see.member(made, "word/document.xml") if target == "docx" else made.decode()
+    said = (
+        see.pdf_text(made)
+        if target == "pdf"
+        else see.member(made, "word/document.xml")
+        if target == "docx"
+        else made.decode()
+    )
     assert "Shown" in said
     assert "SECRET" not in said
 
@@ -357,7 +394,9 @@ def tagged(mode: str, colour: Any, dots: tuple[float, float], kind: str) -> byte
         ("PNG", (0, 0), (300, 600)),
     ],
 )
-def test_page_sizes_of_scans(kind: str, dots: tuple[float, float], points: tuple[float, float], convert: Convert) -> None:
+def test_page_sizes_of_scans(
+    kind: str, dots: tuple[float, float], points: tuple[float, float], convert: Convert
+) -> None:
     """A page is as large as its pixels and their resolution make it, along each axis."""
     made = convert(tagged("L", 90, dots, kind), {"JPEG": "jpg"}.get(kind, kind.lower()), "pdf")
     assert see.page_size(made) == pytest.approx(points, abs=1)
@@ -463,7 +502,9 @@ def test_an_audio_book_and_what_it_cannot_hold(tmp_path: Path, json_body: Callab
     Image.new("RGB", (64, 64), (208, 112, 16)).save(cover)
     made = tmp_path / "book.m4a"
     command = [get_ffmpeg_exe(), "-loglevel", "error", "-f", "lavfi", "-i", "sine=duration=0.5", "-i", cover]
-    subprocess.run([*command, "-map", "0", "-map", "1", "-c:v", "copy", "-disposition:v", "attached_pic", made], check=True)
+    subprocess.run(
+        [*command, "-map", "0", "-map", "1", "-c:v", "copy", "-disposition:v", "attached_pic", made], check=True
+    )
     sandbox = Sandbox(folder=tmp_path)
     for target, left_out in (("mp3", 0), ("ogg", 1)):
         converted = sandbox.convert_blocking(Order.from_json(json_body(made.read_bytes(), ".M4B", target)))
@@ -476,9 +517,19 @@ def test_an_audio_book_and_what_it_cannot_hold(tmp_path: Path, json_body: Callab
 @pytest.mark.parametrize(
     ("file", "source", "target", "wanted"),
     [
-        ('{"a": null, "b": [1, 2.5, "x"], "c": {"d": true}}', "json", "yaml", "a: null\nb:\n- 1\n- 2.5\n- x\nc:\n  d: true\n"),
+        (
+            '{"a": null, "b": [1, 2.5, "x"], "c": {"d": true}}',
+            "json",
+            "yaml",
+            "a: null\nb:\n- 1\n- 2.5\n- x\nc:\n  d: true\n",
+        ),
         ("a: no\nb: 012\nc: 2024-01-05\nd: ~\n", "yaml", "json", '{"a":"no","b":10,"c":"2024-01-05","d":null}'),
-        ("x = 1979-05-27T07:32:00Z\n[t]\ny = [1, 2]\n", "toml", "json", '{"x":"1979-05-27T07:32:00+00:00","t":{"y":[1,2]}}'),
+        (
+            "x = 1979-05-27T07:32:00Z\n[t]\ny = [1, 2]\n",
+            "toml",
+            "json",
+            '{"x":"1979-05-27T07:32:00+00:00","t":{"y":[1,2]}}',
+        ),
         ("<r a='1'><i>x</i><i>y</i></r>", "xml", "json", '{"r":{"@a":"1","i":["x","y"]}}'),
         ("id,v\n007,2.10\n1,3\n", "csv", "json", '[{"id":"007","v":"2.10"},{"id":"1","v":"3"}]'),
         ("id,v\n1,2.5\n2,\n", "csv", "json", '[{"id":1,"v":2.5},{"id":2,"v":null}]'),

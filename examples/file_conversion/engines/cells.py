@@ -48,7 +48,7 @@ def bounded(rows: Iterable[Row]) -> Iterator[Row]:
         yield row[:used]
 
 
-def written(cell: Cell) -> str:
+def written(cell: Cell) -> str:  # noqa: PLR0911 - one for each kind
     """A value as text: ISO dates, hours beyond a day counted on, numbers with the 15 digits that programs show."""
     match cell:
         case None:

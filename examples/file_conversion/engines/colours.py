@@ -43,7 +43,7 @@ class Colours:
         made.info = {"icc_profile": kept} if kept else {}
         return made
 
-    def _plain(self, image: Image.Image, icc: bytes, deep: bool) -> Image.Image:
+    def _plain(self, image: Image.Image, icc: bytes, deep: bool) -> Image.Image:  # noqa: PLR0911 - one for each kind
         clear = image.info.get("transparency")
         if image.mode.startswith("I;16") or (self._deep_png and image.mode == "I"):
             if clear is not None:

@@ -35,7 +35,8 @@ def read(given: Path, delimiter: str = "") -> Iterator[list[Cell]]:
 
 def _best(text: str) -> str:
     """The delimiter that gives the rows one width, counted outside quotes; of two such, the one that is no comma of
-    numbers, and the first of `_DELIMITERS`."""
+    numbers, and the first of `_DELIMITERS`.
+    """
     scores = {delimiter: _score(text, delimiter) for delimiter in _DELIMITERS}
     best = max(_DELIMITERS, key=lambda delimiter: scores[delimiter])
     return best if scores[best][0] else ","
@@ -62,7 +63,7 @@ def _score(text: str, delimiter: str) -> tuple[float, bool, bool]:
 
 
 def typed(text: str) -> Cell:
-    """A number where nothing of it would be lost, with its places; 007, 1e5 and long digit strings are names of things."""
+    """A number with its places where nothing of it would be lost; 007, 1e5 and long digit strings are names."""
     if not text:
         return None
     number = _NUMBER.fullmatch(text)

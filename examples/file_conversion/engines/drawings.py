@@ -47,16 +47,15 @@ class Drawing:
             raise Unconvertible from None
         if root.tag != _svg("svg"):
             raise Unconvertible
-        notes = []
-        for element in root.iter():
-            if _stay_inside(element, depth):
-                notes.append("references-left-out")
+        taken = [element for element in root.iter() if _stay_inside(element, depth)]
         _write_out_foreign(root)
         sheets = "\n".join(sheet.text or "" for sheet in root.iter(_svg("style")))
         if css.needs_settling(content.decode("utf-8", "replace")):
             css.settle(root, sheets)
         _name_fonts(root)
-        return cls(ElementTree.tostring(root, encoding="unicode"), _size(root), tuple(notes))
+        return cls(
+            ElementTree.tostring(root, encoding="unicode"), _size(root), ("references-left-out",) if taken else ()
+        )
 
 
 def _svg(name: str) -> str:

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterator
 
 import tinycss2
-from justhtml import Element, JustHTML, SelectorError, Text
+from justhtml import Element, JustHTML, Node, SelectorError, Text
 
 from file_conversion.engines import Unconvertible, typefaces
 from file_conversion.engines.drawings import Drawing
@@ -22,18 +22,21 @@ class Page:
         self.families: dict[str, typefaces.Face] = {}
         """Fonts that `name_fonts` asked for."""
 
+    def _query(self, selector: str) -> list[Element]:
+        return [found for found in self._document.query(selector) if isinstance(found, Element)]
+
     def settle(self) -> None:
         """Take away what is hidden, and write what forms hold as text and drawings as pictures."""
-        for element in self._hidden():
+        for element in list(self._hidden()):
             _remove(element)
         for name in ("script", "noscript", "template"):
-            for element in self._document.query(name):
+            for element in self._query(name):
                 _remove(element)
-        for element in self._document.query("form"):
+        for element in self._query("form"):
             element.name = "div"
-        for element in self._document.query("input, select, textarea"):
+        for element in self._query("input, select, textarea"):
             _replace(element, *_filled_in(element))
-        for element in self._document.query("svg"):
+        for element in self._query("svg"):
             if picture := _picture(element):
                 _replace(element, picture)
 
@@ -61,18 +64,22 @@ class Page:
         return str(self._document.to_html(pretty=False))
 
     def _hidden(self) -> Iterator[Element]:
-        yield from self._document.query("[hidden], input[type=hidden], dialog:not([open])")
-        for element in self._document.query("[style]"):
-            if _hides(element.attrs.get("style") or ""):
+        yield from self._query("[hidden], input[type=hidden], dialog:not([open])")
+        for element in self._query("[style]"):
+            if _hides(_attribute(element, "style")):
                 yield element
-        for sheet in self._document.query("style"):
-            text = "".join(child.data or "" for child in sheet.children)
+        for sheet in self._query("style"):
+            text = "".join(child.data or "" for child in sheet.children or ())
             for rule in tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True)[:_MOST_RULES]:
                 if rule.type == "qualified-rule" and _hides(tinycss2.serialize(rule.content)):
                     try:
-                        yield from self._document.query(tinycss2.serialize(rule.prelude).strip())
+                        yield from self._query(tinycss2.serialize(rule.prelude).strip())
                     except (SelectorError, ValueError):
                         continue
+
+
+def _attribute(element: Element, name: str) -> str:
+    return (element.attrs or {}).get(name) or ""
 
 
 def _hides(style: str) -> bool:
@@ -85,10 +92,10 @@ def _hides(style: str) -> bool:
 
 
 def _filled_in(element: Element) -> Iterator[Element | Text]:
-    kind = (element.attrs.get("type") or "text").lower()
+    kind = (_attribute(element, "type") or "text").lower()
     if element.name == "select":
-        options = element.query("option")
-        chosen = [option for option in options if "selected" in option.attrs] or options[:1]
+        options = [option for option in element.query("option") if isinstance(option, Element)]
+        chosen = [option for option in options if "selected" in (option.attrs or {})] or options[:1]
         yield Text(", ".join(option.to_text().strip() for option in chosen))
     elif element.name == "textarea":
         lines = element.to_text(strip=False).strip("\n").split("\n")
@@ -97,9 +104,9 @@ def _filled_in(element: Element) -> Iterator[Element | Text]:
                 yield Element("br", {}, "html")
             yield Text(line)
     elif kind in ("checkbox", "radio"):
-        yield Text(f"{_TICKED if 'checked' in element.attrs else _EMPTY} ")
+        yield Text(f"{_TICKED if 'checked' in (element.attrs or {}) else _EMPTY} ")
     elif kind not in ("hidden", "password", "file", "image"):
-        yield Text(f"{element.attrs.get('value') or ''} ")
+        yield Text(f"{_attribute(element, 'value')} ")
 
 
 def _picture(drawing: Element) -> Element | None:
@@ -115,8 +122,8 @@ def _picture(drawing: Element) -> Element | None:
     return Element("img", {"src": source, "width": str(width), "height": str(height), "alt": ""}, "html")
 
 
-def _texts(element: Element) -> Iterator[Text]:
-    for child in element.children:
+def _texts(element: Node) -> Iterator[Text]:
+    for child in element.children or ():
         if isinstance(child, Text):
             yield child
         elif isinstance(child, Element) and child.name not in _NO_TEXT:

@@ -12,8 +12,17 @@ _DEMUXERS = {
     **dict.fromkeys(("mkv", "webm", "weba"), "matroska"),
     **dict.fromkeys(("wmv", "wma"), "asf"),
     **dict.fromkeys(("ogg", "opus"), "ogg"),
-    **{"avi": "avi", "flv": "flv", "mpg": "mpeg", "ts": "mpegts", "gif": "gif"},
-    **{"mp3": "mp3", "wav": "wav", "flac": "flac", "aiff": "aiff", "aac": "aac", "amr": "amr"},
+    "avi": "avi",
+    "flv": "flv",
+    "mpg": "mpeg",
+    "ts": "mpegts",
+    "gif": "gif",
+    "mp3": "mp3",
+    "wav": "wav",
+    "flac": "flac",
+    "aiff": "aiff",
+    "aac": "aac",
+    "amr": "amr",
 }
 _LAYOUTS = "7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
 """Those that every one of these encoders takes; Dolby's 5.1(side) is none of them."""

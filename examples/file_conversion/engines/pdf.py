@@ -40,7 +40,7 @@ def _use_our_fonts() -> None:
     raw = pypdfium2.raw
     folders = [ctypes.create_string_buffer(str(folder).encode()) for folder in typefaces.folders()]
     texts = ctypes.POINTER(ctypes.c_char)
-    paths = (texts * (len(folders) + 1))(*[ctypes.cast(folder, texts) for folder in folders], None)
+    paths = (texts * (len(folders) + 1))(*[ctypes.cast(folder, texts) for folder in folders])  # the last one is null
     raw.FPDF_DestroyLibrary()
     raw.FPDF_InitLibraryWithConfig(raw.FPDF_LIBRARY_CONFIG(version=2, m_pUserFontPaths=paths))
 

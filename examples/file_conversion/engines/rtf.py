@@ -1,13 +1,28 @@
-r"""RTF whose letters are what its code pages, fonts and `\u` escapes say (RTF 1.9.1), written out for a reader of UTF-8."""
+r"""RTF with the letters that its code pages, fonts and `\u` escapes mean (RTF 1.9.1), for a reader of UTF-8."""
 
 import codecs
 import re
 from dataclasses import dataclass, field, replace
 
 _CHARSETS = {
-    **{0: "cp1252", 77: "mac_roman", 128: "cp932", 129: "cp949", 130: "johab", 134: "gbk", 136: "cp950"},
-    **{161: "cp1253", 162: "cp1254", 163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251"},
-    **{222: "cp874", 238: "cp1250", 254: "cp437", 255: "cp850"},
+    0: "cp1252",
+    77: "mac_roman",
+    128: "cp932",
+    129: "cp949",
+    130: "johab",
+    134: "gbk",
+    136: "cp950",
+    161: "cp1253",
+    162: "cp1254",
+    163: "cp1258",
+    177: "cp1255",
+    178: "cp1256",
+    186: "cp1257",
+    204: "cp1251",
+    222: "cp874",
+    238: "cp1250",
+    254: "cp437",
+    255: "cp850",
 }
 r"""What `\fcharset` says of a font."""
 _PAGES = {"mac": "mac_roman", "pc": "cp437", "pca": "cp850", "ansi": "cp1252"}
@@ -71,10 +86,7 @@ def plain(content: bytes) -> str:
     reader = _Reader()
     stack = [_State("")]
     at = 0
-    while at < len(content):
-        token = _TOKEN.match(content, at)
-        if token is None:
-            break
+    while token := _TOKEN.match(content, at):
         at = token.end()
         word, number, byte, symbol, brace, _, text = token.groups()
         state = stack[-1]
@@ -83,43 +95,51 @@ def plain(content: bytes) -> str:
             if not _skipped(reader):
                 reader.letters(bytes.fromhex(byte.decode()), page)
         elif text:
-            taken = min(reader.skip, len(text))
-            reader.skip -= taken
-            text = text[taken:]
-            if reader.within_a_letter and text:
-                reader.letters(text[:1], page)
-                text = text[1:]
+            _text(reader, text, page)
+        elif symbol and reader.within_a_letter:  # a backslash is the second half of some letters
+            reader.letters(b"\\" + symbol, page)
+        else:
             reader.settle()
-            if text:
-                reader.letters(text, page)
-                reader.settle()
-        elif brace:
-            reader.settle()
-            reader.skip = 0
-            reader.out.append(brace.decode())
-            if brace == b"{":
-                stack.append(replace(state))
-            elif len(stack) > 1:
-                stack.pop()
-        elif word:
-            reader.settle()
-            value = int(number) if number else None
-            if word == b"bin":
-                at += max(value or 0, 0)
-            elif word == b"u" and value is not None:
-                reader.escape(value)
-                reader.skip = state.fallback
-            elif not _skipped(reader):
-                _control(reader, state, word.decode(), value)
-        elif symbol:
-            if reader.within_a_letter:  # a backslash is the second half of some letters
-                reader.letters(b"\\" + symbol, page)
-            else:
-                reader.settle()
-                if not _skipped(reader):
-                    reader.out.append("\\" + symbol.decode("latin-1"))
+            if brace:
+                _brace(reader, stack, brace)
+            elif word == b"bin":
+                at += max(int(number or 0), 0)
+            elif word:
+                _word(reader, state, word, int(number) if number else None)
+            elif symbol and not _skipped(reader):
+                reader.out.append("\\" + symbol.decode("latin-1"))
     reader.settle()
     return "".join(reader.out)
+
+
+def _text(reader: _Reader, text: bytes, page: str) -> None:
+    taken = min(reader.skip, len(text))
+    reader.skip -= taken
+    text = text[taken:]
+    if reader.within_a_letter and text:
+        reader.letters(text[:1], page)
+        text = text[1:]
+    reader.settle()
+    if text:
+        reader.letters(text, page)
+        reader.settle()
+
+
+def _brace(reader: _Reader, stack: list[_State], brace: bytes) -> None:
+    reader.skip = 0
+    reader.out.append(brace.decode())
+    if brace == b"{":
+        stack.append(replace(stack[-1]))
+    elif len(stack) > 1:
+        stack.pop()
+
+
+def _word(reader: _Reader, state: _State, word: bytes, value: int | None) -> None:
+    if word == b"u" and value is not None:
+        reader.escape(value)
+        reader.skip = state.fallback
+    elif not _skipped(reader):
+        _control(reader, state, word.decode(), value)
 
 
 def _skipped(reader: _Reader) -> bool:

@@ -183,7 +183,9 @@ def _chart(root: Element) -> str:
         for title in root.iter()
         if title.tag.endswith("}title") and "".join(_plain(title)).strip()
     ]
-    names, columns, categories = [], [], []
+    names: list[str] = []
+    columns: list[list[str]] = []
+    categories: list[str] = []
     for series in (element for element in root.iter() if element.tag.endswith("}ser")):
         names.append(" ".join(_points(series.find("{*}tx"))))
         columns.append(_points(series.find("{*}val") if series.find("{*}val") is not None else series.find("{*}yVal")))

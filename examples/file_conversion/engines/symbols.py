@@ -1,5 +1,7 @@
 """Which Unicode characters the signs of Microsoft's and Adobe's symbol fonts are, by the codes that documents hold."""
 
+# ruff: noqa: RUF001 - signs that look like letters are what this is about
+
 
 def _from(first: int, signs: str) -> dict[int, str]:
     return {first + at: sign for at, sign in enumerate(signs) if sign != " "}

@@ -62,11 +62,9 @@ ALIKE = {"\N{BALLOT BOX}": "\N{WHITE SQUARE}", "\N{BALLOT BOX WITH X}": "\N{SQUA
 
 def folders() -> list[Path]:
     """Where fonts are: ours first, so that they win."""
-    found = [FONTS]
-    for package in _PACKAGES:
-        if (spec := find_spec(package)) and spec.submodule_search_locations:
-            found.append(Path(spec.submodule_search_locations[0]))
-    return [folder for folder in (*found, *OPERATORS) if folder.is_dir()]
+    specs = [find_spec(package) for package in _PACKAGES]
+    packages = [Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ()]
+    return [folder for folder in (FONTS, *packages, *OPERATORS) if folder.is_dir()]
 
 
 class Face:

@@ -42,4 +42,4 @@ def _dxpdf(given: Path) -> bytes:
     )  # read at the first look for a font
     import dxpdf  # noqa: PLC0415
 
-    return dxpdf.convert(given.read_bytes())
+    return bytes(dxpdf.convert(given.read_bytes()))

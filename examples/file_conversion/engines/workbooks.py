@@ -1,4 +1,4 @@
-"""Excel's XLSX and XLSM (ECMA-376): the values of each sheet, also those that need their number format to be understood."""
+"""Excel's XLSX and XLSM (ECMA-376): the values of each sheet, as their number formats mean them."""
 
 import datetime
 import re
@@ -106,7 +106,7 @@ class Workbook:
                 row.append(value)
         return row
 
-    def _value(self, cell: ElementTree.Element) -> Cell:
+    def _value(self, cell: ElementTree.Element) -> Cell:  # noqa: PLR0911 - one for each kind
         kind = cell.get("t", "n")
         if kind == "inlineStr":
             inline = cell.find("{*}is")
@@ -177,7 +177,7 @@ def _column(letters: str) -> int:
 
 
 def _kind(code: str) -> str:
-    plain = _LITERAL.sub("", code.split(";")[0]).lower()
+    plain = _LITERAL.sub("", code.split(";", maxsplit=1)[0]).lower()
     if "general" in plain:
         return ""
     if re.search(r"\[(h+|m+|s+)\]", plain):
