@@ -30,6 +30,8 @@ class Engine:
     """Address space of each process of a job."""
     needs: tuple[str, ...] = ()
     """The packages that do the work; without them its pairs are not on offer."""
+    scratch_mib: int = 0
+    """The largest file that a job may write on its way, where that is more than a result may be."""
     runs_programs: bool = False
     """Whether the engine starts a program of its own; every other job may not."""
 
@@ -48,10 +50,10 @@ HEIC = Engine("heic", 5, 1, seconds=30, memory_mib=2048, needs=("PIL", "imageio_
 SVG = Engine("svg", 4, 1, seconds=15, memory_mib=1024, needs=("resvg_py", "cssselect2", "typst"))
 DATA = Engine("data", 3, 1, seconds=30, memory_mib=1024, needs=("yaml", "tomli_w", "xmltodict"))
 SUBTITLES = Engine("subtitles", 3, 1, seconds=15, memory_mib=512, needs=("pysubs2",))
-SHEETS = Engine("sheets", 6, 2, seconds=60, memory_mib=1024, needs=("xlsxwriter", "python_calamine"))
+SHEETS = Engine("sheets", 6, 2, seconds=90, memory_mib=1024, needs=("xlsxwriter", "python_calamine"), scratch_mib=512)
 PDF = Engine("pdf", 8, 2, seconds=30, memory_mib=1024, needs=("pypdfium2",))
 DOCUMENTS = Engine("documents", 15, 2, seconds=60, memory_mib=2048, needs=("pypandoc", "typst"), runs_programs=True)
-OFFICE = Engine("office", 19, 2, seconds=60, memory_mib=3072, needs=("office2pdf",))
+OFFICE = Engine("office", 19, 2, seconds=60, memory_mib=3072, needs=("office2pdf",), scratch_mib=512)
 PAGES = Engine("pages", 15, 2, seconds=60, memory_mib=2048, needs=("ironpress", "justhtml"))
 WORD = Engine("word", 19, 2, seconds=60, memory_mib=3072, needs=("dxpdf", "office2pdf", "pypandoc"), runs_programs=True)
 AUDIO = Engine("media", 15, 3, seconds=60, memory_mib=2048, needs=("imageio_ffmpeg",), runs_programs=True)

@@ -156,7 +156,7 @@ class _Job:
             order.target,
             str(engine.seconds),
             str(engine.memory_mib * MIB),
-            str(MAX_RESULT_BYTES),
+            str(max(MAX_RESULT_BYTES, engine.scratch_mib * MIB)),
             "programs" if engine.runs_programs else "no-programs",
         ]
         self._pair = order.source, order.target

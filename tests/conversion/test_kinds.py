@@ -554,3 +554,59 @@ def test_sheets_to_pages(target: str, convert: Convert) -> None:
     else:
         with zipfile.ZipFile(io.BytesIO(made)) as archive:
             assert any(b"Luna" in archive.read(name) for name in archive.namelist())
+
+
+COLUMNS = [
+    (
+        "Left column begins here and\nruns over some lines of text\nuntil it has come to its end.",
+        "Right column has other words\nthat belong together as well\nand must not be torn apart.",
+    ),
+    ("10 ropes\n12 nets\n9 posts", "4.50\n1.75\n9.20"),
+]
+
+
+@pytest.mark.parametrize(("columns", "across"), [(COLUMNS[0], False), (COLUMNS[1], True)], ids=["prose", "table"])
+def test_columns_of_a_pdf(columns: tuple[str, str], across: bool, convert: Convert) -> None:
+    """Prose is read column by column under a heading across, a table of short cells row by row."""
+    cells = "".join(
+        f'<text x="{x}" y="{60 + 14 * row}" font-size="10">{line}</text>'
+        for x, column in zip((10, 220), columns, strict=True)
+        for row, line in enumerate(column.split("\n"))
+    )
+    heading = '<text x="10" y="20" font-size="14">A heading that runs across both of them, wide as the page</text>'
+    page = convert(svg(heading + cells, 'width="420" height="200"'), "svg", "pdf")
+    said = " ".join(convert(page, "pdf", "txt").decode().split())
+    left, right = (column.split("\n") for column in columns)
+    order = [line for pair in zip(left, right, strict=True) for line in pair] if across else [*left, *right]
+    places = [said.find(line) for line in order]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert said.startswith("A heading that runs across")
+
+
+def test_a_large_table(convert: Convert) -> None:
+    """A table near the largest size that is taken becomes a workbook with every row."""
+    rows = 60_000
+    file = b"id,text,number,day\n" + b"".join(b"%d,text here,2.5,2024-01-01\n" % number for number in range(rows))
+    made = convert(file, "csv", "xlsx")
+    book = openpyxl.load_workbook(io.BytesIO(made), read_only=True)
+    assert sum(1 for _ in book.worksheets[0].iter_rows()) == rows + 1
+
+
+@pytest.mark.parametrize(
+    ("html_", "words"),
+    [
+        ('<div xmlns="http://www.w3.org/1999/xhtml"><p>One</p><p>Two</p></div>', 2),
+        ('<p xmlns="http://www.w3.org/1999/xhtml" style="color:#c00;text-align:center">Red</p>', 1),
+    ],
+)
+def test_html_in_a_drawing(html_: str, words: int, convert: Convert) -> None:
+    """HTML inside a drawing is written line by line, in its colour."""
+    picture = see.image(
+        convert(svg(f'<foreignObject x="10" y="5" width="300" height="50">{html_}</foreignObject>'), "svg", "png")
+    )
+    if words == 1:
+        assert see.near(picture, (204, 0, 0), 60) > 60
+    else:
+        assert see.dark(picture, (0, 0, 420, 24)) > 40
+        assert see.dark(picture, (0, 26, 420, 60)) > 40

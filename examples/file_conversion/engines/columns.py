@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -26,13 +27,18 @@ class _Piece:
         return self.top - self.bottom
 
 
-def read_in_order(page: Any, width: float, height: float) -> str:
-    """All text of a PDFium text page; as PDFium has it, unless there are columns."""
+def read_in_order(page: Any) -> str:
+    """All text of a PDFium text page; as PDFium has it, unless there are columns or it was drawn out of order."""
     pieces = list(_pieces(page))
     blocks = list(_blocks(pieces))
-    if len(blocks) < 2:
+    if len(blocks) < 2 and not _jumps(pieces):
         return str(page.get_text_range())
     return "\n".join("\n".join(_lines(block)) for block in blocks)
+
+
+def _jumps(pieces: list[_Piece]) -> bool:
+    """Whether what comes later stands higher, as in a table that was drawn column by column."""
+    return any(later.bottom > earlier.top for earlier, later in pairwise(pieces))
 
 
 def _pieces(page: Any) -> Iterator[_Piece]:

@@ -53,7 +53,7 @@ def _text(document: pypdfium2.PdfDocument, made: Path) -> None:
         if pypdfium2.raw.FPDFPage_Flatten(page, pypdfium2.raw.FLAT_NORMALDISPLAY) == pypdfium2.raw.FLATTEN_SUCCESS:
             page.close()
             page = document[number]
-        pages.append(read_in_order(page.get_textpage(), *page.get_size()).strip())
+        pages.append(read_in_order(page.get_textpage()).strip())
         page.close()
     if not any(pages):
         raise Unconvertible("no-text")

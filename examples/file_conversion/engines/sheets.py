@@ -9,6 +9,7 @@ from pathlib import Path
 
 import xlsxwriter
 from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum, SheetVisibleEnum
+from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
@@ -33,7 +34,10 @@ def convert(given: Path, source: str, made: Path, target: str) -> Notes:
         if next(tables, None) is not None:
             notes.append("sheets-left-out")
     else:
-        (_write_xlsx if target == "xlsx" else opendocument.write)(chain([first], tables), made)
+        try:
+            (_write_xlsx if target == "xlsx" else opendocument.write)(chain([first], tables), made)
+        except FileCreateError:  # XlsxWriter's word for a full disk
+            raise Unconvertible("result-too-large") from None
         if source not in _DELIMITED:
             notes.append("values-only")
     return notes

@@ -24,6 +24,9 @@ _PARTS = {
     **dict.fromkeys(("docx", "docm"), r"word/(document|header\d*|footer\d*|footnotes|endnotes)\.xml"),
     "epub": r".*\.x?html?",
 }
+_MOST_RTF = 128 * 1024
+"""Bytes of RTF that are read letter by letter; escapes by number are found in all of it."""
+_ESCAPED = re.compile(rb"\\u(-?\d{1,5})(?!\d)")
 _MARKUP = {"html", "md", "svg"}
 _UNSEEN = re.compile(r"<!--.*?-->|<(script|style|template)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
@@ -47,11 +50,12 @@ def require_drawable(file: bytes, source: str) -> None:
         )
 
 
-def _pieces(file: bytes, source: str) -> Iterable[str]:
+def _pieces(file: bytes, source: str) -> Iterable[Iterable[str]]:
     if source in _PARTS:
         return _parts(file, source)
     if source == "rtf":
-        return [re.sub(r"\\[a-z]+-?\d* ?", " ", rtf.plain(file.lstrip()))]
+        escaped = (chr(int(code) % 65_536) for code in _ESCAPED.findall(file))
+        return [re.sub(r"\\[a-z]+-?\d* ?", " ", rtf.plain(file.lstrip()[:_MOST_RTF])), escaped]
     if source in ("txt", "rst", "csv", *_MARKUP):
         text = decoded(file, source)
         return [html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", text)))] if source in _MARKUP else [text]
