@@ -8,6 +8,8 @@ from typing import Any
 
 _LEAST_LINES = 3
 """Lines on either side of a gutter; fewer may be anything."""
+_WORD_GAP = 1.2
+"""Of the height of the letters: what is further away belongs to something else."""
 _PROSE = 12
 """Characters that a line of a column has in the middle; cells of a table have fewer."""
 
@@ -42,11 +44,28 @@ def _jumps(pieces: list[_Piece]) -> bool:
 
 
 def _pieces(page: Any) -> Iterator[_Piece]:
+    """What stands on one line without a wide gap; some programs write each letter by itself."""
+    box: list[float] = []
     for number in range(page.count_rects()):
         left, bottom, right, top = page.get_rect(number)
-        text = page.get_text_bounded(left, bottom, right, top).strip()
-        if text:
-            yield _Piece(left, bottom, right, top, text)
+        if box and _goes_on(box, left, bottom, top):
+            box = [min(box[0], left), min(box[1], bottom), max(box[2], right), max(box[3], top)]
+        else:
+            yield from _piece(page, box)
+            box = [left, bottom, right, top]
+    yield from _piece(page, box)
+
+
+def _goes_on(box: list[float], left: float, bottom: float, top: float) -> bool:
+    shared = min(box[3], top) - max(box[1], bottom)
+    height = box[3] - box[1]
+    return shared > 0.3 * min(height, top - bottom) and -height < left - box[2] < _WORD_GAP * height
+
+
+def _piece(page: Any, box: list[float]) -> Iterator[_Piece]:
+    if box and (text := page.get_text_bounded(*box).strip()):
+        left, bottom, right, top = box
+        yield _Piece(left, bottom, right, top, text)
 
 
 def _blocks(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
