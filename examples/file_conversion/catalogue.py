@@ -189,7 +189,7 @@ def description() -> dict[str, Any]:
 def quote(source: str, target: str, size: str) -> dict[str, Any]:
     """What converting `size` bytes would cost, without an invoice. Raises `Refusal` for what is not on offer."""
     if not re.fullmatch("[0-9]{1,12}", size):
-        raise Refusal(400, "no-size", 'A quote needs "bytes", the size of the file, as a whole number.')
+        raise Refusal(422, "no-size", 'A quote needs "bytes", the size of the file, as a whole number.')
     if not 0 < int(size) <= MAX_FILE_BYTES:
         raise Refusal(413, "file-too-large", f"The file has to have from 1 byte to {MAX_FILE_BYTES // MIB} MiB.")
     pair = canonical(source), canonical(target)

@@ -9,7 +9,13 @@ OPENAPI_PATH = "/openapi.json"
 
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
-_BASE64 = "^(data:[^,]{0,255};base64,)?[A-Za-z0-9+/ \\t\\r\\n]{2,}={0,2}[ \\t\\r\\n]*$"
+_BREAKS = r"[\r\n]*"
+_DIGIT = f"[A-Za-z0-9+/]{_BREAKS}"
+_PAD = f"={_BREAKS}"
+_BASE64 = (
+    f"^(data:[^,]{{0,255}};base64,)?({_DIGIT}{_DIGIT}{_DIGIT}{_DIGIT})*"
+    f"({_DIGIT}{_DIGIT}{_PAD}{_PAD}|{_DIGIT}{_DIGIT}{_DIGIT}{_PAD}|{_DIGIT}{_DIGIT}{_DIGIT}{_DIGIT})$"
+)
 _SOURCES = sorted({source for source, _ in PAIRS})
 _TARGETS = sorted({target for _, target in PAIRS})
 
@@ -176,9 +182,8 @@ def _offers(path: str) -> dict[str, Any]:
             "200": _answer(
                 "Limits, aliases, pairs and prices; or the quote.", {"oneOf": [_named("Offers"), _named("Quote")]}
             ),
-            "400": _problem("A quote without the size."),
             "413": _problem("A size beyond the limit."),
-            "422": _problem("No such pair."),
+            "422": _problem("A quote without the size, or no such pair."),
         },
     }
 
