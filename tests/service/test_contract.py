@@ -1,8 +1,12 @@
 """The contract: an offer that is free, a challenge, and a link to the converted file."""
 
+import pytest
+from file_conversion.engines import typefaces
+from file_conversion.shop import PATHS
+
 from l402_middleware import sats
 
-from .customer import PATH, order
+from .customer import PATH, code_of, order
 from .in_process import Service
 from .results import check_mp3, check_pdf, check_webp
 
