@@ -33,7 +33,7 @@ def results() -> Iterator[Result]:
     with Ledgers() as ledgers, asyncio.Runner() as runner:
         for name, url in list(ledgers.urls())[1:]:
             make, floor, bar = {
-                "SQLite": (_sqlite, "one inline commit", 0.40),
+                "SQLite": (_sqlite, "one inline commit", 0.55),
                 "Redis": (_redis, "one bare command", 3.0),
                 "PostgreSQL": (_postgres, "one bare commit", 3.0),
             }[name]
@@ -53,7 +53,7 @@ def _single_use(ledger: Ledger) -> Once:
             os.urandom(32), os.urandom(32), os.urandom(16), 1, b"request", "GET /", 21_000, now, now + 60, now + 3600
         )
         assert isinstance(await ledger.hold(claim).wait(), Held)
-        assert await ledger.settle(claim.payment_hash, claim.hold_id, now, None, now).wait()
+        assert await ledger.settle(claim.payment_hash, claim.hold_id, 1, now, None, now).wait()
 
     return use
 

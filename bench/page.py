@@ -22,6 +22,7 @@ HEADINGS = {
     "million": "A million requests",
     "wire": "Over the wire",
     "peers": "Beside other packages",
+    "aperture": "Beside Aperture",
 }
 
 

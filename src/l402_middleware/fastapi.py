@@ -1,18 +1,24 @@
 """FastAPI: `L402(app, paywall)`, and prices as dependencies, `Priced(21)`."""
 
 from collections.abc import Iterable, Iterator
+from inspect import Signature
 from typing import Any, Final, NamedTuple, Unpack
 
-from fastapi import Depends, FastAPI
-from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
-from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection
-from starlette.routing import WebSocketRoute
+try:
+    from fastapi import FastAPI, params
+    from fastapi.dependencies.models import Dependant
+    from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
+    from starlette.middleware import Middleware
+    from starlette.requests import HTTPConnection
+    from starlette.routing import WebSocketRoute
+except ImportError as error:
+    from .slips import missing
+
+    raise missing("fastapi", "fastapi", error) from error
 
 from . import starlette
-from .asgi.visit import Receive, Scope, Send
-from .asgi.websocket import Handshake
+from .asgi.scope import Receive, Scope, Send
+from .asgi.websocket import WebSocketExchange
 from .core.errors import ConfigurationError
 from .openapi import add_prices
 from .paywall.delivery import Payment
@@ -35,12 +41,12 @@ def Priced(price: Price, **conditions: Unpack[Conditions]) -> Any:  # noqa: N802
     `include_router` or the application. The most specific one counts: a parameter's before the route's own before its
     router's before the application's. It decides before a body is parsed and before any other dependency runs.
     """
-    return Depends(PriceTag(Offer(price, **conditions)))
+    return _Dependency(PriceTag(Offer(price, **conditions)))
 
 
 def Free() -> Any:  # noqa: N802
     """A dependency that gives away what a less specific `Priced`, or the `default` of `L402`, would sell."""
-    return Depends(PriceTag(None))
+    return _Dependency(PriceTag(None))
 
 
 async def get_payment(connection: HTTPConnection) -> Payment | None:
@@ -62,6 +68,10 @@ def L402(  # noqa: N802 - as Flask's
         raise ConfigurationError(f"L402(app, paywall) is for a FastAPI application, not for {type(app).__name__}")
     if app.middleware_stack is not None:
         raise ConfigurationError("L402(app, paywall) comes too late: call it before the application starts")
+    if any(
+        isinstance(each.cls, type) and issubclass(each.cls, starlette.L402Middleware) for each in app.user_middleware
+    ):
+        raise ConfigurationError("this application has its L402 already: write L402(app, paywall) once")
     paywall = paywall_from_settings() if paywall is None else paywall
     whole = whole_or_none(default, free)
     options: dict[str, Any] = {} if whole is None else {"default": whole.offer, "free": whole.free}
@@ -104,6 +114,18 @@ class L402Middleware(starlette.L402Middleware):
         """Whether the route's decorator or dependencies say what it costs, be it nothing."""
         terms = _known_terms(choice.route)
         return terms.offer is not None or bool(terms.tags) or super().sells(choice, scope)
+
+
+class _Dependency(params.Depends):
+    """What `Priced` and `Free` return. Inside another `Depends` it says what to write."""
+
+    @property
+    def __signature__(self) -> Signature:
+        # FastAPI asks this of what a `Depends` is given, when the route is made.
+        raise ConfigurationError("Depends(Priced(...)) or Depends(Free()): write Priced(...) or Free() alone")
+
+    def __call__(self) -> None:
+        """Only so that FastAPI asks for the signature."""
 
 
 class PriceTag:
@@ -201,7 +223,7 @@ async def _is_refused(terms: Terms, scope: Scope, receive: Receive, send: Send) 
     refusal = await visit.admit(terms.offer, endpoint_name(scope))
     if refusal is None:
         return False
-    if isinstance(visit, Handshake):
+    if isinstance(visit, WebSocketExchange):
         await visit.answer(refusal)
     else:
         await RefusalResponse(refusal, scope["method"])(scope, receive, send)

@@ -14,7 +14,9 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import RunVar
+
+from .event_loops import PerLoop
+from .event_loops import asyncio_loop as asyncio_loop  # noqa: PLC0414 - the name that ledgers know it by
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -77,7 +79,7 @@ async def adrive(flow: Flow[T]) -> T:
         return value
 
 
-# So long after its end an awaited step is cut off, if it has not ended by itself and said what it waited for.
+# Seconds by which an awaited step may be late before it is cut off: time to end by itself and say what it waited for.
 _GRACE: Final = 0.1
 
 _until: ContextVar[float] = ContextVar("l402_middleware until", default=math.inf)
@@ -89,9 +91,9 @@ def time_left(most: float) -> float:
 
 
 def within(seconds: float, flow: Flow[T], late: Callable[[], Exception]) -> Flow[T]:
-    """`flow`, whose steps have so many seconds, all together; then `late()` is raised inside it.
+    """`flow`, with `seconds` for all its steps together; when they are over, `late()` is raised inside it.
 
-    An awaited step that is late is cancelled. A blocking one cannot be: it has to keep to `time_left` by itself.
+    An awaited step that is late is cancelled. A blocking one cannot be: it must keep to `time_left` by itself.
     """
     until = time.monotonic() + seconds
     try:
@@ -108,7 +110,7 @@ def within(seconds: float, flow: Flow[T], late: Callable[[], Exception]) -> Flow
 
 
 class _Limited(Step[T]):
-    """A step that has to end until some moment."""
+    """A step that must end by some moment."""
 
     def __init__(self, step: Step[T], until: float, late: Callable[[], Exception]) -> None:
         self._step = step
@@ -137,31 +139,16 @@ class _Limited(Step[T]):
         return _until.set(min(self._until, _until.get()))
 
 
-def asyncio_loop() -> asyncio.AbstractEventLoop | None:
-    """The running loop, where the caller is an asyncio task; trio as a guest runs inside a loop without being one."""
-    try:
-        return asyncio.get_running_loop() if asyncio.current_task() is not None else None
-    except RuntimeError:
-        return None
-
-
 class Threads:
-    """So many worker threads for each event loop, and nobody else's: not those that an application runs in.
+    """Worker threads, `count` of them for each event loop, apart from those that the application uses."""
 
-    `name` has to be this one's alone.
-    """
-
-    def __init__(self, name: str, count: int) -> None:
+    def __init__(self, count: int) -> None:
         self._count = count
-        self._limiter: RunVar[anyio.CapacityLimiter | None] = RunVar(f"l402_middleware {name}")
+        self._limiters: PerLoop[anyio.CapacityLimiter] = PerLoop()
 
     def limiter(self) -> anyio.CapacityLimiter:
         """The running loop's."""
-        limiter = self._limiter.get(None)
-        if limiter is None:
-            limiter = anyio.CapacityLimiter(self._count)
-            self._limiter.set(limiter)
-        return limiter
+        return self._limiters.get(lambda: anyio.CapacityLimiter(self._count))
 
 
 class Call(Step[T_co]):

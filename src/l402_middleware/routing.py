@@ -1,6 +1,7 @@
 """Which route a Starlette application will choose for a request, asked before it does."""
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 from types import MethodType
 from typing import Any, NamedTuple
 
@@ -9,11 +10,14 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Router
 
 from .asgi.middleware import PaywallMiddleware
-from .asgi.visit import Scope
+from .asgi.scope import Scope
 from .core.errors import ConfigurationError
 
 # The middleware of these answers for itself, or hands the request on with its path as it is.
 _FAITHFUL = ("starlette.middleware.", "fastapi.middleware.")
+
+# Far more than one middleware within another: a proxy or a mock has an `app` in each `app`, without end.
+_MAX_DEPTH = 200
 
 
 class Choice(NamedTuple):
@@ -75,7 +79,15 @@ def _doubt_of(app: Any) -> str | None:
 
 def _inwards(app: Any) -> Iterator[Any]:
     """`app`, and what it stands around, down to its router."""
-    while app is not None:
+    outermost = app
+    for depth in count():
+        if app is None:
+            return
+        if depth > _MAX_DEPTH:
+            raise ConfigurationError(
+                f"{type(outermost).__qualname__} has no end to look for routes in: something in it answers to any "
+                "attribute, as proxies and mocks do; mount the application itself"
+            )
         yield app
         if isinstance(app, Router):
             layer: Any = app.middleware_stack

@@ -23,9 +23,9 @@ from starlette.testclient import TestClient
 from werkzeug.serving import make_server
 
 from l402_middleware import ConfigurationError, Paywall
+from l402_middleware.credentials import inspect
 from l402_middleware.flask import L402
 from l402_middleware.flask import l402_required as flask_l402_required
-from l402_middleware.inspection import inspect
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.caller_binding import certificate_in_header, from_pem
 from l402_middleware.providers import DevNode

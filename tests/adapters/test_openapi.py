@@ -14,6 +14,7 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 from l402_middleware import Offer, Payment, Paywall, RequestView, usd
 from l402_middleware.fastapi import L402, Free, L402Middleware, Priced, l402_required
 from l402_middleware.ledgers import MemoryLedger
+from l402_middleware.openapi import add_prices
 from l402_middleware.providers.devnode import DevNode
 
 from .servers import KEY
@@ -277,3 +278,19 @@ def test_the_pages_work() -> None:
     client = TestClient(app)
     for url in ("/docs", "/redoc"):
         assert "openapi.json" in client.get(url).text
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, [{"key": [], "L402": []}]),
+        ({"security": []}, [{"L402": []}]),
+        ({"security": [{"other": []}]}, [{"other": [], "L402": []}]),
+    ],
+    ids=["the document's", "explicitly none", "its own"],
+)
+def test_security_beside_the_documents(own: Document, expected: list[Document]) -> None:
+    """An operation's own security counts, an empty one too; only without one does the document's."""
+    document: Document = {"security": [{"key": []}], "paths": {"/a": {"get": own}}}
+    add_prices(document, {("/a", "get"): Offer(1)})
+    assert document["paths"]["/a"]["get"]["security"] == expected

@@ -161,7 +161,7 @@ def test_who_is_unknown_satisfies_nothing(callers: Callers) -> None:
     ],
 )
 def test_the_address_of_a_peer(peer: str | None, address: str | None) -> None:
-    """Case 88: what a server says, as an address; an IPv4 one in IPv6's clothes is the IPv4 one."""
+    """Case 88: what a server says, as an address; an IPv4-mapped one is the IPv4 one."""
     found = address_of(peer)
     assert (None if found is None else str(found)) == address
 

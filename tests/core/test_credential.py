@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pymacaroons import Macaroon as PyMacaroon
 from pymacaroons.serializers import BinarySerializer
 
-from l402_middleware.core import macaroon
+from l402_middleware.core import macaroon, minting
 from l402_middleware.core.authorization import Credential, parse_authorization
 from l402_middleware.core.binding import endpoint_digest, request_digest
 from l402_middleware.core.caveats import Caveats, Terms
@@ -74,7 +74,7 @@ def rebuilt(caveats: list[bytes], raw: bytes = TOKEN) -> bytes:
 def signed(identifier: bytes, caveats: list[str], token_id: bytes = TOKEN_ID) -> bytes:
     """A macaroon under the very root key that the issuer would derive."""
     sub_key = KeyRing([KEY_A]).subkeys("macaroon")[0]
-    return macaroon.mint(hmac.digest(sub_key, token_id, "sha256"), "l402", identifier, caveats)
+    return minting.mint(hmac.digest(sub_key, token_id, "sha256"), "l402", identifier, caveats)
 
 
 CAVEATS = [*macaroon.read(TOKEN).caveats]
@@ -252,10 +252,24 @@ def test_the_preimage_is_the_payments() -> None:
     assert refusal(TOKEN, preimage=PREIMAGE[::-1]) == "invalid-preimage"
 
 
+def test_preimages_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 38: the preimage's hash and the payment's meet in `hmac.compare_digest`, and its word is the answer."""
+    met: list[set[bytes]] = []
+
+    def compare(ours: bytes, theirs: bytes) -> bool:
+        met.append({bytes(ours), bytes(theirs)})
+        return True
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    other = bytes(32)
+    assert ISSUER.verify(Credential((TOKEN,), other), NOW).payment_hash == HASH
+    assert {HASH, sha256(other).digest()} in met
+
+
 def test_a_chosen_payment_hash_needs_a_signature() -> None:
     """Case 42: a token over a hash whose preimage is known to all fails its HMAC, even with an issued token's id."""
     zero_hash = sha256(bytes(32)).digest()
-    forged = macaroon.mint(bytes(32), "l402", b"\0\0" + zero_hash + TOKEN_ID, ISSUER_CAVEATS)
+    forged = minting.mint(bytes(32), "l402", b"\0\0" + zero_hash + TOKEN_ID, ISSUER_CAVEATS)
     assert refusal(forged, preimage=bytes(32)) == "invalid-credential"
     assert refusal(TOKEN.replace(HASH, zero_hash), preimage=bytes(32)) == "invalid-credential"
 

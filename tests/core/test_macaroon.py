@@ -1,8 +1,6 @@
 """Macaroons: our strict reader and verifier against pymacaroons, libmacaroons, Go's and npm's."""
 
-import ast
 import hmac
-import inspect
 import json
 from base64 import urlsafe_b64decode
 from dataclasses import replace
@@ -16,8 +14,8 @@ from pymacaroons import MACAROON_V1, MACAROON_V2, Verifier
 from pymacaroons import Macaroon as PyMacaroon
 from pymacaroons.serializers import BinarySerializer
 
-from l402_middleware.core import credential, macaroon
-from l402_middleware.core.macaroon import MAX_CAVEATS, is_signed_with, mint, narrow, read
+from l402_middleware.core.macaroon import MAX_CAVEATS, attenuate, is_signed_with, read
+from l402_middleware.core.minting import mint
 
 VECTORS = Path(__file__).parent / "vectors"
 LIBRARIES: dict[str, Any] = json.loads((VECTORS / "macaroons.json").read_text())
@@ -92,17 +90,17 @@ def test_minted_tokens_are_what_pymacaroons_accepts(
 
 
 @pytest.mark.parametrize("length", [1, 127, 128, 129, 255, 256, 300, 0x3FFF])
-def test_narrowed_as_its_minter_would(length: int) -> None:
+def test_attenuated_as_its_minter_would(length: int) -> None:
     """What a holder appends without a key is, byte for byte, what pymacaroons writes with it."""
     appended = ["a" * length, "é"]
-    assert narrow(TOKEN, appended) == mint(KEY, "l402", IDENTIFIER, [*CAVEATS, *appended])
+    assert attenuate(TOKEN, appended) == mint(KEY, "l402", IDENTIFIER, [*CAVEATS, *appended])
 
 
 @pytest.mark.parametrize("length", [0x4000, 0x7FFF, 0x8000])
 def test_no_caveat_is_longer_than_we_read(length: int) -> None:
     """A length has two bytes of seven bits: what would need a third is refused before a credential is spoilt."""
     with pytest.raises(ValueError, match=r"too long|range\(0, 256\)"):
-        narrow(TOKEN, ["a" * length])
+        attenuate(TOKEN, ["a" * length])
 
 
 def fields_of(location: bytes | None, caveats: list[bytes]) -> bytes:
@@ -313,19 +311,19 @@ def test_the_parts_show_no_secret() -> None:
     assert repr(read(TOKEN)) == str(read(TOKEN)) == "Macaroon(location=b'l402')"
 
 
-def calls(tree: ast.AST) -> list[str]:
-    """The names of what is called, as written."""
-    return [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+def test_signatures_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 38: what the chain gives and what was sent meet in `hmac.compare_digest`, and its word is the answer."""
+    met: list[set[bytes]] = []
 
+    def compare(ours: bytes, theirs: bytes) -> bool:
+        met.append({bytes(ours), bytes(theirs)})
+        return len(met) == 1
 
-def test_signatures_are_compared_in_constant_time() -> None:
-    """Case 38: the chain is computed to its end, whatever the caveats, and then compared by `hmac.compare_digest`."""
-    (function,) = ast.parse(inspect.getsource(is_signed_with)).body
-    (answer,) = [node for node in ast.walk(function) if isinstance(node, ast.Return)]
-    assert answer.value is not None
-    assert ast.unparse(answer.value) == "hmac.compare_digest(signature, macaroon.signature)"
-    branches = (ast.If, ast.IfExp, ast.Break, ast.Continue, ast.Compare, ast.BoolOp, ast.Try, ast.Match, ast.While)
-    assert not [node for node in ast.walk(function) if isinstance(node, branches)]
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    wrong = replace(read(TOKEN), signature=bytes(32))
+    assert is_signed_with(KEY, wrong)
+    assert not is_signed_with(KEY, read(TOKEN))
+    assert met == [{SIGNATURE, bytes(32)}, {SIGNATURE}]
 
 
 @pytest.mark.parametrize("wrong", [0, 31])
@@ -347,13 +345,3 @@ def test_the_work_for_a_wrong_signature(wrong: int, monkeypatch: pytest.MonkeyPa
     calls.clear()
     assert not is_signed_with(KEY, replace(parts, signature=bytes(signature)))
     assert calls == good
-
-
-@pytest.mark.parametrize("module", [macaroon, credential])
-def test_no_secret_is_compared_with_an_operator(module: Any) -> None:
-    """Case 38: neither == nor != nor `in` ever sees a signature, a preimage or a digest."""
-    tree = ast.parse(inspect.getsource(module))
-    assert "hmac.compare_digest" in calls(tree)
-    for comparison in (node for node in ast.walk(tree) if isinstance(node, ast.Compare)):
-        words = ast.unparse(comparison)
-        assert not any(secret in words for secret in ("signature", "preimage", "digest", "payment_hash")), words

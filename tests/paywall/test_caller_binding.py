@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l402_middleware import ConfigurationError, Offer, RequestView
-from l402_middleware.inspection import inspect
+from l402_middleware.credentials import attenuate, inspect
 from l402_middleware.ledgers import MemoryLedger
-from l402_middleware.narrowing import narrow
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.response import Response
 
@@ -133,7 +132,7 @@ def test_the_caller_is_looked_at_before_the_body() -> None:
     unbound = Offer(10)
     refused = ask("POST /thing", credential, body=b"x", peer="192.0.2.8")
     assert code(shop.decide(unbound, refused)) == (402, "wrong-caller")
-    assert refused.body is None
+    assert refused.body_if_read is None
     assert deliver(shop.decide(offer, ask("POST /thing", credential, body=b"x", peer="192.0.2.7")))
 
 
@@ -158,7 +157,7 @@ def test_a_holder_narrows_a_pass_for_an_agent() -> None:
     """The narrowed one opens for the agent only, and no longer than said; the holder's own is what it was."""
     shop = Shop()
     own = shop.buy(PASS, ask(peer="192.0.2.7"))
-    lent = narrow(own.decode(), ip="198.51.100.0/24, 2001:db8::/64", valid_until=int(shop.clock.now) + 60)
+    lent = attenuate(own.decode(), ip="198.51.100.0/24, 2001:db8::/64", valid_until=int(shop.clock.now) + 60)
     for _ in range(2):
         for peer in ("198.51.100.9", "2001:db8::9"):
             assert deliver(shop.decide(PASS, show(lent, peer)))
@@ -172,10 +171,10 @@ def test_a_holder_narrows_a_pass_for_an_agent() -> None:
 def test_an_agent_can_not_go_back() -> None:
     """What the agent appends narrows further, whatever it is."""
     shop = Shop()
-    lent = narrow(shop.buy(PASS).decode(), ip="198.51.100.9")
+    lent = attenuate(shop.buy(PASS).decode(), ip="198.51.100.9")
     for ip in ("0.0.0.0/0,::/0", "192.0.2.7"):
-        assert code(shop.decide(PASS, show(narrow(lent, ip=ip), "192.0.2.7"))) == (402, "wrong-caller")
-    with_certificate = narrow(lent, tls=PRINT)
+        assert code(shop.decide(PASS, show(attenuate(lent, ip=ip), "192.0.2.7"))) == (402, "wrong-caller")
+    with_certificate = attenuate(lent, tls=PRINT)
     assert code(shop.decide(PASS, show(with_certificate, "198.51.100.9"))) == (402, "wrong-caller")
     assert deliver(shop.decide(PASS, show(with_certificate, "198.51.100.9", CERTIFICATE)))
 
@@ -185,7 +184,7 @@ def test_of_two_for_one_payment_the_first_counts() -> None:
     ledger = Ledger()
     shop = Shop({"ledger": ledger})
     own = shop.buy(BUNDLE).decode()
-    here, there = narrow(own, ip="192.0.2.7"), narrow(own, ip="198.51.100.9")
+    here, there = attenuate(own, ip="192.0.2.7"), attenuate(own, ip="198.51.100.9")
     assert code(shop.decide(BUNDLE, show(f"{there}, {here}"))) == (402, "wrong-caller")
     assert not ledger.claims
     assert deliver(shop.decide(BUNDLE, show(f"{here}, {there}")))
@@ -197,7 +196,7 @@ def test_macaroons_shown_together_must_all_fit() -> None:
     shop = Shop()
     own = shop.buy(PASS).decode()
     macaroon, _, preimage = own.removeprefix("L402 ").partition(":")
-    lent = narrow(macaroon, ip="198.51.100.9")
+    lent = attenuate(macaroon, ip="198.51.100.9")
     for pair in (f"{macaroon},{lent}", f"{lent},{macaroon}"):
         assert code(shop.decide(PASS, show(f"L402 {pair}:{preimage}"))) == (402, "wrong-caller")
         assert deliver(shop.decide(PASS, show(f"L402 {pair}:{preimage}", "198.51.100.9")))
@@ -214,7 +213,7 @@ def test_narrowing_never_opens(ip: str | None, peer: str | None, tls: str | None
     shop = Shop()
     offer = Offer(10, uses=None, bind_caller="ip")
     sold = shop.buy(offer, ask(peer="192.0.2.7")).decode()
-    narrowed = narrow(sold, ip=ip, tls=tls) if ip or tls else sold
+    narrowed = attenuate(sold, ip=ip, tls=tls) if ip or tls else sold
     if isinstance(shop.decide(PASS, show(narrowed, peer, certificate)), Delivery):
         assert isinstance(shop.decide(PASS, show(sold, peer, certificate)), Delivery)
         assert tls in (None, PRINT if certificate == CERTIFICATE else None)

@@ -11,12 +11,8 @@ from l402_middleware.paywall.response import (
     body_length,
     pack,
     personal,
-    problem_response,
-    undelivered,
     unpack,
 )
-
-from .shop import code, field_of
 
 
 @pytest.mark.parametrize(
@@ -71,16 +67,19 @@ def test_what_the_client_waits_for(
     assert body_length(method, status, [(name.encode(), value.encode()) for name, value in headers]) == length
 
 
-def test_an_answer_that_could_not_be_settled() -> None:
-    """It is a whole problem, that says when to come again."""
-    assert code(undelivered()) == (503, "not-settled")
-    assert field_of(undelivered(), b"retry-after") == [b"5"]
-
-
-def test_when_to_come_again_is_said_or_not() -> None:
-    """Seconds where there are some, zero among them; no field where nobody knows."""
-    assert field_of(problem_response(503, "a", "A."), b"retry-after") == []
-    assert field_of(problem_response(503, "a", "A.", retry_after=0), b"retry-after") == [b"0"]
+@pytest.mark.parametrize(
+    ("given", "vary"),
+    [
+        ([], b"Authorization, Payment-Authorization"),
+        ([(b"vary", b"accept")], b"accept, Authorization, Payment-Authorization"),
+        ([(b"vary", b"payment-authorization")], b"payment-authorization, Authorization"),
+        ([(b"vary", b"*")], b"*"),
+    ],
+)
+def test_an_answer_varies_with_all_that_is_looked_at(given: Headers, vary: bytes) -> None:
+    """Wherever a credential may stand, a cache has to tell answers apart by it."""
+    headers = personal(given, (b"Authorization", b"Payment-Authorization"))
+    assert [value for name, value in headers if name == b"vary"] == [vary]
 
 
 names = st.binary(min_size=1, max_size=20)
@@ -90,11 +89,34 @@ headers = st.lists(st.tuples(names, st.binary(max_size=50)), max_size=5)
 answers_to = st.builds(AnswerTo, st.none() | st.binary(min_size=32, max_size=32), st.none() | st.text(max_size=64))
 
 
-@given(st.integers(100, 599), headers, st.binary(max_size=200), answers_to)
-def test_pack(status: int, headers: Headers, body: bytes, to: AnswerTo) -> None:
-    """A kept answer comes back byte for byte."""
-    packed = pack(Response(status, headers, body), to)
-    assert unpack(packed) == (Response(status, headers, body, is_again=True), to)
+AGAIN = (b"l402-replayed", b"true")
+
+
+@given(st.integers(100, 599), headers, st.binary(max_size=200), answers_to, st.floats(0, 1e6))
+def test_pack(status: int, headers: Headers, body: bytes, to: AnswerTo, seconds: float) -> None:
+    """A kept answer comes back byte for byte, and says that it is one, and how old."""
+    packed = pack(Response(status, headers, body), to, 1e9)
+    age = (b"age", str(int(1e9 + seconds - 1e9)).encode())
+    fields = [*((name, value) for name, value in headers if name.lower() != b"age"), age, AGAIN]
+    assert unpack(packed, 1e9 + seconds) == (Response(status, fields, body, is_again=True), to)
+
+
+@pytest.mark.parametrize(
+    ("fields", "later", "age"),
+    [([], 0, b"0"), ([], -5, b"0"), ([], 61.9, b"61"), ([(b"Age", b"40")], 2, b"42"), ([(b"age", b"x")], 2, b"2")],
+)
+def test_age(fields: Headers, later: float, age: bytes) -> None:
+    """RFC 9111, sections 4.2.3 and 5.1: what the answer had spent in other caches, and what it spent here."""
+    response, _ = unpack(pack(Response(200, fields, b""), AnswerTo(), 1000), 1000 + later)
+    assert response.headers == [(b"age", age), AGAIN]
+
+
+def test_answers_that_were_kept_without_their_time() -> None:
+    """What an earlier release kept is given again, without an `Age`."""
+    kept = b'[200, [["content-type", "text/plain"]], null, null]\nbody'
+    response, to = unpack(kept, 1000)
+    assert response == Response(200, [(b"content-type", b"text/plain"), AGAIN], b"body", is_again=True)
+    assert to == AnswerTo()
 
 
 TARGETED = [

@@ -24,6 +24,9 @@ _NAMES: Final = (
     "func",
 )
 
+# What leads to no known application may be this many objects: a proxy or a mock makes new ones without end.
+_MAX_UNKNOWN: Final = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -127,7 +130,7 @@ def audit(app: object) -> list[Finding]:
 
 def explore(app: object, place: Place) -> Found:
     """The findings on everything below `app`; None where neither it nor what it wraps is an application known here."""
-    if id(app) in place.unknown:
+    if id(app) in place.unknown or len(place.unknown) > _MAX_UNKNOWN:
         return None
     # Whoever has an application of a framework has imported it; nobody needs the other ones.
     if "starlette" in sys.modules:

@@ -6,8 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ..core.keys import generate_key
-from ..inspection import inspect
-from ..narrowing import narrow
+from ..credentials import attenuate, inspect
 from .arguments import small
 from .output import Failure, keys_of, lines_of, say, say_json
 
@@ -73,6 +72,6 @@ def _narrow(options: argparse.Namespace) -> None:
     until = None if options.seconds is None else int(time.time()) + options.seconds
     text = sys.stdin.buffer.read(_MAX_STDIN).decode("latin-1")
     try:
-        say([narrow(text, ip=options.ip, tls=options.tls, valid_until=until)])
+        say([attenuate(text, ip=options.ip, tls=options.tls, valid_until=until)])
     except ValueError as error:
         raise Failure(str(error)) from None

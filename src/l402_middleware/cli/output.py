@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterable
 
-from ..inspection import Parts
+from ..credentials.inspection import Parts
 
 
 class Failure(Exception):

@@ -14,8 +14,8 @@ from itertools import dropwhile
 
 from .errors import BadCredential
 
-# The largest real credential is under 1 KiB; nothing longer than this reaches a parser, whose time
-# would be the attacker's to spend.
+# Real credentials are under 1 KiB. Nothing longer than this reaches a parser: its time would be the
+# attacker's to spend.
 MAX_BYTES = 16 * 1024
 
 SCHEMES = frozenset({"l402", "lsat"})

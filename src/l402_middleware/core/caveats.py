@@ -6,10 +6,10 @@ A challenge carries exactly three, because npm's `macaroon`, the most limited li
     <service>_valid_until=<unix seconds>
     <service>_offer=<endpoint>.<msat>.<uses or *>.<request or ->
 
-Where the sale is bound to its caller, one more says to whom (see `core.callers`).
+Where a sale is bound to its caller, a fourth says to whom (see `core.callers`).
 
 Whoever holds a macaroon can append caveats. So the first one of a condition is what was sold, and each
-later one may only take away from it.
+later one can only take something away.
 """
 
 import re
@@ -69,7 +69,7 @@ class Caveats:
     def write(self, terms: Terms) -> list[str]:
         """The caveats of a new macaroon.
 
-        Raises `ConfigurationError` where `valid_until` is a time that `read` refuses: nobody is to pay for that.
+        Raises `ConfigurationError` where `valid_until` is a time that `read` refuses: nobody should pay for that.
         """
         if not _UNIX_SECONDS.fullmatch(str(terms.valid_until).encode()):
             raise ConfigurationError(
@@ -89,7 +89,7 @@ class Caveats:
 
         Raises `BadCredential`: `wrong-service` where the service is not (or no longer) named,
         `invalid-credential` where a condition is missing, repeated and not narrower, ill-formed, or in our
-        namespace and not known. Whether the terms fit the request, its caller and the clock is the caller's to check.
+        namespace and not known. Whether the terms fit the request, its sender and the time is not checked here.
         """
         narrowing: dict[bytes, bytes] = {}
         callers = ANYBODY
@@ -136,8 +136,8 @@ class Caveats:
     def sold_until(self, caveats: Iterable[bytes]) -> int:
         """The `valid_until` that was sold, in `caveats` that `read` has accepted; later ones are the holder's own.
 
-        A payment has to be remembered this long: one that was shown narrowed comes back as it was sold. Raises
-        `ValueError` where none is there.
+        A payment must be remembered this long: whoever first showed it narrowed can still show it as it was sold.
+        Raises `ValueError` where there is none.
         """
         for caveat in caveats:
             condition, _, value = caveat.partition(b"=")

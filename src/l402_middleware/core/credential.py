@@ -25,7 +25,7 @@ class Verified:
     """A credential that is authentic, paid and unexpired: the payment's hash and the token's id (32 bytes each), and
     what was bought.
 
-    `terms` are as far as the holder has narrowed them; `sold_until` is the unix second at which the credential ends
+    `terms` are what the holder has left of them; `sold_until` is the unix second at which the credential ends
     as it was sold.
     """
 
@@ -43,13 +43,17 @@ class Issuer:
         self._location = service
         self._raw_location = service.encode()
         self._keys = keys.subkeys("macaroon")
+        # Here, at start-up, and not at the top: whoever only imports us does not wait for pymacaroons.
+        from .minting import mint  # noqa: PLC0415
+
+        self._mint = mint
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("an Issuer is not pickled: its keys would leave the process")
 
     def issue(self, payment_hash: bytes, token_id: bytes, terms: Terms) -> str:
         """A token for the payment: a macaroon in V2 binary, in standard base64 with padding."""
-        raw = macaroon.mint(
+        raw = self._mint(
             hmac.digest(self._keys[0], token_id, "sha256"),
             self._location,
             VERSION + payment_hash + token_id,
@@ -61,7 +65,7 @@ class Issuer:
         """The payment and the terms behind `credential`, at unix time `now`.
 
         Every macaroon in it must be ours, the same token attenuated differently. Raises `BadCredential` with the
-        code that says which check failed. Whether the terms fit the request and who sends it is the caller's to check.
+        code that says which check failed. Whether the terms fit the request and its sender is not checked here.
         """
         first = self._verify(credential.macaroons[0], credential.preimage)
         valid_until = first.terms.valid_until
@@ -83,7 +87,7 @@ class Issuer:
         identifier = parts.identifier
         if len(identifier) != IDENTIFIER_BYTES or identifier[:2] != VERSION:
             raise BadCredential("malformed-credential")
-        # The location is not signed: held to one value, it cannot make two tokens out of one.
+        # The location is not signed. With one value allowed, nobody can make two tokens out of one.
         if parts.location != self._raw_location:
             raise BadCredential("wrong-service")
         payment_hash, token_id = identifier[2:34], identifier[34:]

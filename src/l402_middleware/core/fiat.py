@@ -1,6 +1,6 @@
 """Fiat prices: an exact amount of some currency, which a rate turns into millisatoshi.
 
-`Fiat` is no number and no `Msat`: without a rate it compares with neither and adds to neither.
+`Fiat` is neither a number nor an `Msat`: without a rate it cannot be compared with either, or added to it.
 """
 
 import re
@@ -22,7 +22,7 @@ class Fiat:
     """An amount of a currency that is not bitcoin, such as 0.02 USD.
 
     `currency` is three capital letters, as in ISO 4217. Raises `ConfigurationError` for any other, and for an amount
-    that is not above zero or longer than 40 decimals.
+    that is not above zero or has more than 40 decimals.
     """
 
     amount: Decimal
@@ -35,7 +35,7 @@ class Fiat:
             raise ConfigurationError(f'a currency must be three capital letters such as "USD", not {self.currency!r}')
 
     def to_msat(self, rate: Decimal) -> Msat:
-        """What this amount is at `rate` (units of the currency for one bitcoin), rounded up to whole msat.
+        """The amount at `rate` (units of the currency for one bitcoin), rounded up to whole msat.
 
         Exact: never less than the price, and less than 1 msat more. Raises `ConfigurationError` where `rate` is not
         above zero, and where that would be more than 21 million bitcoin.
@@ -53,7 +53,7 @@ class Fiat:
 def fiat(amount: str | int | Decimal, currency: str) -> Fiat:
     """`amount` units of `currency`: `fiat("0.02", "CHF")`.
 
-    Raises `ConfigurationError` as `Fiat` does, and for a float, which cannot hold 0.02: give the number as a text.
+    Raises `ConfigurationError` as `Fiat` does, and for a float, which cannot hold 0.02: give the number as text.
     """
     number = exact(amount)
     if number is None:

@@ -1,9 +1,9 @@
 """BOLT 11 invoices: the fields that a seller has to check.
 
-This reads what an invoice asks for; it is not a payer. Duties that BOLT 11 gives to a payer alone (the
-signature, unknown even feature bits, a payment secret, one description) are left to the payer's wallet.
-The signature in particular proves which node is paid, and here that is whichever node our own backend
-names; the checksum is what catches an invoice that was damaged on its way.
+This reads what an invoice asks for; it does not pay. What BOLT 11 asks of a payer alone (to check the
+signature, unknown even feature bits, a payment secret, one description) is left to the payer's wallet.
+The signature proves which node is paid, and here that is whichever node our own backend names. An
+invoice that was damaged on its way is caught by its checksum.
 """
 
 import re
@@ -45,7 +45,7 @@ class Invoice:
 
     `bolt11` is the invoice itself, in lower case and without `lightning:`; `network` is `bitcoin`,
     `testnet`, `signet`, `regtest` or `simnet`; `amount` is `None` where the payer chooses it.
-    `created_at` is in Unix seconds and `expiry` in seconds after that. Of a field that is given more than
+    `created_at` is in Unix seconds and `expiry` in seconds after that. Where a field is given more than
     once, the first one counts.
     """
 
@@ -70,7 +70,7 @@ def decode(bolt11: str) -> Invoice:
 
     Raises `InvalidInvoice`, and only that, for any other `str`: one longer than 4096 characters, a wrong
     checksum, an unknown network, an amount that is no whole number of millisatoshi, a field that runs out
-    of the data, or no payment hash. The signature is not verified: see the module's own words.
+    of the data, or no payment hash. The signature is not verified; the top of this module says why.
     """
     if len(bolt11) > MAX_LENGTH:
         raise InvalidInvoice(f"it has {len(bolt11)} characters, and {MAX_LENGTH} are allowed")

@@ -1,7 +1,7 @@
 """Secret keys: a ring with overlap, and a sub-key per purpose.
 
-A ring is a list of secrets, oldest first. The newest one signs; all of them verify. Rotation is adding
-a secret at the end, and dropping the first one when everything it signed has expired.
+A ring is a list of secrets, oldest first. The newest one signs; all of them verify. To rotate, add a
+secret at the end, and drop the first one when everything that it signed has expired.
 """
 
 import hmac

@@ -1,4 +1,4 @@
-"""Macaroons: minted with pymacaroons, read and verified by a strict reader of our own.
+"""Macaroons: read, verified and attenuated. Our own strict reader; minting is `core.minting`'s.
 
 The V2 binary layout, as every library writes it:
 
@@ -21,11 +21,7 @@ import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pymacaroons import MACAROON_V2
-from pymacaroons import Macaroon as PyMacaroon
-from pymacaroons.serializers import BinarySerializer
-
-# A header full of macaroons full of caveats must cost less than 5 ms, every one of them an HMAC.
+# Each caveat costs an HMAC, and a header full of macaroons full of caveats must cost less than 5 ms.
 MAX_CAVEATS = 16
 
 _LOCATION, _IDENTIFIER, _SIGNATURE = 1, 2, 6
@@ -40,15 +36,6 @@ class Macaroon:
     identifier: bytes = field(repr=False)
     caveats: tuple[bytes, ...] = field(repr=False)
     signature: bytes = field(repr=False)
-
-
-def mint(root_key: bytes, location: str, identifier: bytes, caveats: list[str]) -> bytes:
-    """A V2 binary macaroon with first-party `caveats`."""
-    macaroon = PyMacaroon(location=location, identifier=identifier, key=root_key, version=MACAROON_V2)
-    for caveat in caveats:
-        macaroon.add_first_party_caveat(caveat)
-    raw: bytes = BinarySerializer().serialize_raw(macaroon)
-    return raw
 
 
 def read(raw: bytes) -> Macaroon:
@@ -86,20 +73,30 @@ def read(raw: bytes) -> Macaroon:
     return Macaroon(location, identifier, tuple(caveats), raw[-32:])
 
 
-def narrow(raw: bytes, caveats: Iterable[str]) -> bytes:
-    """The V2 binary macaroon with `caveats` appended, for which its holder needs no key.
+def attenuate(raw: bytes, caveats: Iterable[str]) -> bytes:
+    """The macaroon `raw` with `caveats` appended. Its holder needs no key for that.
 
-    Raises `ValueError` where `raw` is no macaroon that `read` reads, or would not be one any more.
+    Raises `ValueError` where `raw` is not a macaroon that `read` reads, or would no longer be one.
     """
-    signature = read(raw).signature
-    body = raw[:-35]
+    read(raw)
+    attenuated = append(raw, caveats)
+    read(attenuated)
+    return attenuated
+
+
+def append(raw: bytes, caveats: Iterable[str]) -> bytes:
+    """As `attenuate`, for a macaroon that is known to be well-formed. Raises `ValueError` for a caveat of 16 KiB."""
+    pieces = [raw[:-35]]
+    signature = raw[-32:]
     for caveat in map(str.encode, caveats):
-        length = bytes((len(caveat),)) if len(caveat) < 0x80 else bytes((len(caveat) & 0x7F | 0x80, len(caveat) >> 7))
-        body += bytes((_IDENTIFIER,)) + length + caveat + b"\0"
+        length = len(caveat)
+        pieces += (
+            bytes((_IDENTIFIER, length) if length < 0x80 else (_IDENTIFIER, length & 0x7F | 0x80, length >> 7)),
+            caveat,
+            b"\0",
+        )
         signature = hmac.digest(signature, caveat, "sha256")
-    narrowed = body + b"\x00\x06\x20" + signature
-    read(narrowed)
-    return narrowed
+    return b"".join((*pieces, b"\x00\x06\x20", signature))
 
 
 def _field(raw: bytes, at: int) -> tuple[bytes, int]:

@@ -1,6 +1,6 @@
 """Money: whole millisatoshi, and nothing else.
 
-`Msat` is no number: a bare number in a price means sats, so arithmetic on millisatoshi must never
+`Msat` is not a number: a bare number in a price means sats, so arithmetic on millisatoshi must never
 quietly yield one.
 """
 

@@ -1,16 +1,16 @@
 """One admitted request, from the handler's start until its answer counts as delivered or failed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from ..core.errors import ConfigurationError
 from ..core.money import Msat
 from ..flow import Flow
 from .holds import Hold, Holds
 from .offer import ChargeIf
-from .response import AnswerTo, Headers, Response, pack, personal
+from .response import VARIES, AnswerTo, Headers, Response, pack, personal
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,14 @@ class Delivery:
     one of the flows `finish`, `vanish` and `fail`. The first of them decides; the others then change nothing.
     """
 
+    # Defaults of the class, because a pass changes few of them.
+    _copy: bytearray | None = None
+    _head: tuple[int, Headers] | None = None
+    _request_body: Any = None
+    _request_body_is_whole = False
+    _body_digest: bytes | None = None
+    _may_go_out = True
+
     def __init__(
         self,
         payment: Payment,
@@ -66,6 +74,9 @@ class Delivery:
         hold: Hold | None = None,
         replay: Replay | None = None,
         selection: str = "",
+        note_unkept: Callable[[], None] | None = None,
+        receipt: Sequence[tuple[bytes, bytes]] = (),
+        varies_with: Sequence[bytes] = VARIES,
     ) -> None:
         self.payment = payment
         self._charge_if = charge_if
@@ -73,14 +84,16 @@ class Delivery:
         self._hold = hold
         self._replay = replay
         self._selection = selection
-        self._copy = bytearray() if replay else None
-        self._head: tuple[int, Headers] | None = None
-        self._request_body = sha256() if replay else None
-        self._request_body_is_whole = False
-        self._body_digest: bytes | None = None
-        self._may_go_out = True
+        self._receipt = receipt
+        self._varies_with = varies_with
+        if replay is not None:
+            self._copy = bytearray()
+            self._request_body = sha256()
         self.is_watched = hold is not None
         """Whether anything depends on this answer's end: a pass pays for it either way."""
+        self._note_unkept = note_unkept
+        self.runs_as_get = note_unkept is not None
+        """Whether the request is a HEAD, and its answer kept for the GET that follows: the handler runs as for that."""
 
     @property
     def is_open(self) -> bool:
@@ -98,6 +111,31 @@ class Delivery:
             for name, value in self._head[1]
         )
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the answer is kept as far as it came."""
+        return self._copy is not None
+
+    @property
+    def copied(self) -> int:
+        """How many bytes of its body."""
+        return len(self._copy or b"")
+
+    def can_keep(self, length: int) -> bool:
+        """Whether a body of so many bytes would be kept, under the head that was noted."""
+        return self.stays and self._replay is not None and length <= self._replay.max_bytes
+
+    def forget_head(self) -> Flow[None]:
+        """The answer to a HEAD turned out to be one that cannot be kept: give the use back, and run no other for it.
+
+        Otherwise whoever paid once could have the handler work for ever.
+        """
+        if self._hold is not None and self._note_unkept is not None:
+            assert self._head is not None
+            if self._charge_if(self._head[0]):
+                self._note_unkept()
+            yield from self.fail()
+
     def read(self, piece: bytes, more: bool) -> None:
         """Note a piece of the request's body that goes to the handler."""
         if self._request_body is not None:
@@ -109,8 +147,10 @@ class Delivery:
         self._body_digest = body_digest
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Note the answer's head, and give the headers to send with it."""
-        sent = personal(headers)
+        """Note the answer's head, and give the headers to send with it: a receipt too, where it is a success."""
+        sent = personal(headers, self._varies_with)
+        if self._receipt and 200 <= status < 300 and self._charge_if(status):
+            sent += self._receipt
         self._head = (status, sent)
         return sent
 
@@ -143,7 +183,8 @@ class Delivery:
         if self._copy is not None and self._request_body is not None:
             body_digest = self._request_body.digest() if self._request_body_is_whole else self._body_digest
             selection = self._selection if status in _OF_A_SELECTION else None
-            packed = pack(Response(status, headers, bytes(self._copy)), AnswerTo(body_digest, selection))
+            whole = Response(status, headers, bytes(self._copy))
+            packed = pack(whole, AnswerTo(body_digest, selection), self._holds.now())
         return (yield from self._settle(packed))
 
     def vanish(self) -> Flow[bool]:

@@ -1,13 +1,14 @@
 """Whole answers: those that the paywall gives itself, and those it gives again."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
-
-from ..core.challenge import problem
+from typing import Final, TypeAlias
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+VARIES: Final[Sequence[bytes]] = (b"Authorization",)
+"""The request fields that what is sold depends on, under L402."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,29 +21,18 @@ class Response:
     is_again: bool = False
 
 
-def json_response(status: int, members: dict[str, str | int], extra: Headers | None = None) -> Response:
+def json_response(
+    status: int, members: Mapping[str, str | int], extra: Headers | None = None, varies_with: Sequence[bytes] = VARIES
+) -> Response:
     """A JSON answer that no cache keeps; `extra` are further header fields."""
     body = json.dumps(members).encode()
     headers = [
         (b"content-type", b"application/problem+json" if status >= 400 else b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
-        (b"vary", b"Accept, Authorization"),
+        (b"vary", b", ".join((b"Accept", *varies_with))),
     ]
     return Response(status, headers + (extra or []), body)
-
-
-def problem_response(status: int, code: str, title: str, *, retry_after: int | None = None) -> Response:
-    """An RFC 9457 answer; `retry_after` is in seconds."""
-    extra = [] if retry_after is None else [(b"retry-after", str(retry_after).encode())]
-    return json_response(status, problem(status, code, title), extra)
-
-
-def undelivered() -> Response:
-    """In place of an answer whose payment could not be settled just before it went out."""
-    return problem_response(
-        503, "not-settled", "The answer could not be settled, and was not delivered; repeat the request.", retry_after=5
-    )
 
 
 # What an application says of its own answers: the session that it opened is nothing for a refusal, nor is a version.
@@ -61,27 +51,32 @@ def body_length(method: str, status: int, headers: Headers) -> int | None:
     return next(lengths, None)
 
 
-def personal(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The headers of a paid answer: no shared cache may keep it, nor give it to a caller with another credential."""
+def personal(headers: Iterable[tuple[bytes, bytes]], varies_with: Sequence[bytes] = VARIES) -> Headers:
+    """The headers of a paid answer: no shared cache may keep it, nor give it to a caller with another credential.
+
+    `varies_with` are the request fields in which a credential, or the wish for a scheme, may stand.
+    """
     others: Headers = []
     cache_control: Headers = []
     vary: Headers = []
-    for name, value in headers:
-        lower = name.lower()
-        if lower == b"cache-control":
-            cache_control.append((name, value))
-        elif lower == b"vary":
-            vary.append((name, value))
-        elif not _is_for_some_caches(lower):
-            others.append((name, value))
-    return [*others, _private(cache_control), _by_authorization(vary)]
+    for pair in headers:
+        name = pair[0].lower()
+        if name == b"vary":
+            vary.append(pair)
+        elif name == b"cache-control":
+            cache_control.append(pair)
+        elif name not in _FOR_SOME_CACHES and not name.endswith(b"-cache-control"):
+            others.append(pair)
+    return [*others, _private(cache_control), _varying(vary, varies_with)]
 
 
 def refused(headers: Headers, refusal: Response) -> Headers:
     """The headers of a refusal that the application has worked over: no cache may keep that either."""
-    added = [
-        pair for pair in headers if pair[0].lower() not in _OF_ITS_OWN and not _is_for_some_caches(pair[0].lower())
-    ]
+    not_taken = _OF_ITS_OWN
+    if all(name != b"content-length" for name, _ in refusal.headers):
+        # A framework counts the body: of an answer to HEAD that is not the length which GET would have.
+        not_taken = not_taken | {b"content-length"}
+    added = [pair for pair in headers if pair[0].lower() not in not_taken and not _is_for_some_caches(pair[0].lower())]
     return added + [pair for pair in refusal.headers if pair[0].lower() in _OF_ITS_OWN]
 
 
@@ -100,13 +95,15 @@ def _private(fields: Headers) -> tuple[bytes, bytes]:
     return b"cache-control", b", ".join(kept)
 
 
-def _by_authorization(fields: Headers) -> tuple[bytes, bytes]:
+def _varying(fields: Headers, varies_with: Sequence[bytes]) -> tuple[bytes, bytes]:
     if not fields:
-        return b"vary", b"Authorization"
-    vary = b", ".join(value for _, value in fields)
-    if b"authorization" not in (part.strip().lower() for part in vary.split(b",")) and vary.strip() != b"*":
-        vary = vary + b", Authorization" if vary else b"Authorization"
-    return b"vary", vary
+        return b"vary", b", ".join(varies_with)
+    vary = b", ".join(value for _, value in fields if value)
+    if vary.strip() == b"*":
+        return b"vary", vary
+    named = {part.strip().lower() for part in vary.split(b",")}
+    missing = [name for name in varies_with if name.lower() not in named]
+    return b"vary", b", ".join([vary, *missing] if vary else missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +117,30 @@ class AnswerTo:
     selection: str | None = None
 
 
-def pack(response: Response, to: AnswerTo) -> bytes:
-    """A finished answer as a ledger keeps it."""
+REPLAYED: Final = b"l402-replayed"
+"""The field that says `true` in an answer which is given again."""
+
+
+def pack(response: Response, to: AnswerTo, now: float) -> bytes:
+    """A finished answer as a ledger keeps it, with the time in unix seconds."""
     headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in response.headers]
-    head = json.dumps([response.status, headers, to.body_digest.hex() if to.body_digest else None, to.selection])
+    head = json.dumps([response.status, headers, to.body_digest.hex() if to.body_digest else None, to.selection, now])
     return head.encode() + b"\n" + response.body
 
 
-def unpack(packed: bytes) -> tuple[Response, AnswerTo]:
-    """What `pack` packed."""
+def unpack(packed: bytes, now: float) -> tuple[Response, AnswerTo]:
+    """What `pack` packed, as it is given again: with `L402-Replayed: true`, and its `Age` (RFC 9111, section 5.1).
+
+    Answers that were kept before their time was have no `Age`.
+    """
     head, _, body = packed.partition(b"\n")
-    status, headers, body_digest, selection = json.loads(head)
+    status, headers, body_digest, selection, *kept_at = json.loads(head)
     fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    if kept_at:
+        # What it had spent in caches behind the application counts too (RFC 9111, section 4.2.3).
+        ages = [int(value) for name, value in fields if name.lower() == b"age" and value.isdigit()]
+        fields = [(name, value) for name, value in fields if name.lower() != b"age"]
+        fields.append((b"age", str(max(ages, default=0) + max(int(now - kept_at[0]), 0)).encode()))
+    fields.append((REPLAYED, b"true"))
     to = AnswerTo(bytes.fromhex(body_digest) if body_digest else None, selection)
     return Response(status, fields, body, is_again=True), to

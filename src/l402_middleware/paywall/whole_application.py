@@ -16,6 +16,9 @@ _LEADS_ON = (
     *("dependant", "dependencies", "dependency", "call"),
 )
 
+# Far deeper than applications nest. What answers every attribute with a new object, a proxy or a mock, never ends.
+_MAX_DEPTH = 200
+
 
 class WholeApplication:
     """The offer that counts where no decorated endpoint makes one of its own; raises `ConfigurationError`.
@@ -69,11 +72,16 @@ def refuse_decorated(app: object) -> None:
     """
     # With the objects themselves, because the address of one that is gone may be another's.
     seen: dict[int, object] = {}
-    found = [app]
+    found = [(app, 0)]
     while found:
-        each = found.pop()
+        each, depth = found.pop()
         if id(each) not in seen:
             seen[id(each)] = each
+            if depth > _MAX_DEPTH:
+                raise ConfigurationError(
+                    f"{type(app).__qualname__} has no end to look for @l402_required in: something in it answers to "
+                    "any attribute, as proxies and mocks do; give the middleware the application itself"
+                )
             for part in (each, *(vars(each).values() if isinstance(each, type) else ())):
                 if offer_of(part) is not None:
                     raise ConfigurationError(
@@ -81,7 +89,7 @@ def refuse_decorated(app: object) -> None:
                         "only its default price: use l402_middleware.starlette.L402Middleware, or "
                         "l402_middleware.flask.L402, with default=; they leave decorated endpoints their own price"
                     )
-            found += _further(each)
+            found += ((further, depth + 1) for further in _further(each))
 
 
 def _further(each: object) -> Iterator[object]:
