@@ -2,17 +2,20 @@
 
 import logging
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Flow
 from ..paywall.delivery import Delivery
 from ..paywall.offer import Offer, Sale
-from ..paywall.paywall import Decision, Paywall
 from ..paywall.rendering import undelivered
 from ..paywall.request import RequestView
 from ..paywall.response import Headers, Response, body_length
 from .states import CUT_SHORT_IS_LEFT, IS_OUT, LEFT, OVER, TABLE, Input, Output, State
+
+if TYPE_CHECKING:
+    # Whoever only decorates endpoints does not wait for all that decides about requests.
+    from ..paywall.paywall import Decision, Paywall
 
 log = logging.getLogger("l402_middleware")
 
@@ -21,6 +24,15 @@ _BODILESS: Final = frozenset({204, 205, 304})
 
 # On Python 3.11 it takes 0.07 us to get a member from an Enum, and every request needs these.
 _SALE, _PASS, _START, _SEND = Input.SALE, Input.PASS, Input.START, Output.SEND
+
+
+def refuse_other_than_paywall(paywall: object) -> None:
+    """Raise `ConfigurationError` where a middleware is given anything but a `Paywall`."""
+    # Here, because whoever has one has loaded it, and whoever only decorates endpoints does not wait for it.
+    from ..paywall.paywall import Paywall  # noqa: PLC0415
+
+    if not isinstance(paywall, Paywall):
+        raise ConfigurationError(f"L402Middleware needs paywall=Paywall(...), not {paywall!r}")
 
 
 class BrokenProtocol(RuntimeError):
@@ -37,14 +49,14 @@ class Exchange:
     # Defaults of the class, because most requests are for free routes and change none of them.
     state = State.OPEN
     has_left = False
-    decision: Decision | None = None
+    decision: "Decision | None" = None
     headers: Headers = []  # noqa: RUF012 - never changed in place
     """The answer's header fields as they have to go out, where anything was decided; `head` sets them."""
     _sold: Sale | None = None
     _left: int | None = None
     _status = 0
 
-    def __init__(self, paywall: Paywall, default: Sale | None = None) -> None:
+    def __init__(self, paywall: "Paywall", default: Sale | None = None) -> None:
         self.paywall = paywall
         self.default = default
 

@@ -129,6 +129,8 @@ class Paywall:
             told=told if observers.anybody else None,
         )
         self.wallet = next((each for each in self._invoicing.providers if isinstance(each, DevNode)), None)
+        self.wallet_path = None if self.wallet is None else WALLET_PATH
+        """The path below the mount to which requests are for the development wallet, and not for the application."""
         self.ledger = _ledger_of(ledger, is_development=self.wallet is not None)
         if not (rates is None or isinstance(rates, Rates)):
             raise ConfigurationError(f"rates must be Rates([...]), not {rates!r}")
@@ -233,10 +235,6 @@ class Paywall:
         To revoke everything that a key signed, drop that key.
         """
         yield from do(self.ledger.revoke(token_id))
-
-    def has_wallet_at(self, path: str) -> bool:
-        """Whether a request to that path is for the development wallet, and not for the application."""
-        return self.wallet is not None and path == WALLET_PATH
 
     def answer_wallet(
         self, method: str, query: str, peer: str | None, headers: Iterable[tuple[bytes, bytes]]
