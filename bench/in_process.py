@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-from l402_middleware.asgi.visit import ASGIApp, Message, Receive, Scope
+from l402_middleware.asgi.scope import ASGIApp, Message, Receive, Scope
 
 from .sales import Call
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from l402_middleware import Paywall
-from l402_middleware.asgi.visit import ASGIApp
+from l402_middleware.asgi.scope import ASGIApp
 from l402_middleware.providers import DevNode
 
 from .apps import starlette_app

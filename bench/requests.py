@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from l402_middleware import Paywall
-from l402_middleware.asgi.visit import ASGIApp, Receive, Scope, Send
+from l402_middleware.asgi.scope import ASGIApp, Receive, Scope, Send
 from l402_middleware.providers import DevNode
 
 from .apps import flask_app, starlette_app

@@ -11,8 +11,8 @@ from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 
 from . import starlette
-from .asgi.visit import Receive, Scope, Send
-from .asgi.websocket import Handshake
+from .asgi.scope import Receive, Scope, Send
+from .asgi.websocket import WebSocketExchange
 from .core.errors import ConfigurationError
 from .openapi import add_prices
 from .paywall.delivery import Payment
@@ -201,7 +201,7 @@ async def _is_refused(terms: Terms, scope: Scope, receive: Receive, send: Send) 
     refusal = await visit.admit(terms.offer, endpoint_name(scope))
     if refusal is None:
         return False
-    if isinstance(visit, Handshake):
+    if isinstance(visit, WebSocketExchange):
         await visit.answer(refusal)
     else:
         await RefusalResponse(refusal, scope["method"])(scope, receive, send)

@@ -17,10 +17,10 @@ from .paywall.paywall import Paywall
 from .paywall.response import Response
 from .paywall.settings import paywall_from_settings
 from .paywall.whole_application import WholeApplication, whole_or_none
-from .wsgi.answer import text_headers
 from .wsgi.environ import split_path
+from .wsgi.exchange import EXCHANGE, WSGIExchange
+from .wsgi.headers import text_headers
 from .wsgi.middleware import answer_wallet, whole_sale
-from .wsgi.visit import VISIT, Visit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -83,7 +83,7 @@ class L402:
 
 
 class _Wrapped:
-    """The application's `wsgi_app`, with a visit around each request."""
+    """The application's `wsgi_app`, with an exchange around each request."""
 
     def __init__(self, app: "WSGIApplication", paywall: Paywall, whole: WholeApplication | None) -> None:
         self.app = app
@@ -95,14 +95,14 @@ class _Wrapped:
         if answer is not None:
             return answer
         default = None if self.whole is None else whole_sale(self.whole, environ)
-        outer: Visit | None = environ.get(VISIT)
+        outer: WSGIExchange | None = environ.get(EXCHANGE)
         if outer is not None and outer.paywall is self.paywall:
             outer.default = outer.default or default
             return self.app(environ, start_response)
-        return _FlaskVisit(self.paywall, environ, default).run(self.app, start_response)
+        return _FlaskExchange(self.paywall, environ, default).run(self.app, start_response)
 
 
-class _FlaskVisit(Visit):
+class _FlaskExchange(WSGIExchange):
     def path(self) -> str:
         # Werkzeug routes by this: //dear is /dear to it, and must not have the price of another path.
         mount, path = split_path(self.environ)
@@ -166,8 +166,8 @@ def _offer_of_view() -> Offer | None:
     return offer_of(getattr(view_class, name, None))
 
 
-def _visit() -> Visit:
-    visit: Visit | None = request.environ.get(VISIT)
+def _visit() -> WSGIExchange:
+    visit: WSGIExchange | None = request.environ.get(EXCHANGE)
     if visit is None:
         raise ConfigurationError("@l402_required without its extension: add L402(app, paywall) to the application")
     return visit
@@ -180,6 +180,8 @@ def _admit(offer: Offer, endpoint: str | None = None) -> FlaskResponse | None:
         return _flask_response(refusal)
     if isinstance(visit.decision, Delivery):
         g.l402 = visit.decision.payment
+        # A HEAD whose answer is kept runs as the GET that follows it.
+        request.method = request.environ["REQUEST_METHOD"].upper()
     return None
 
 

@@ -9,7 +9,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Router
 
 from .asgi.middleware import PaywallMiddleware
-from .asgi.visit import Scope
+from .asgi.scope import Scope
 from .core.errors import ConfigurationError
 
 # The middleware of these answers for itself, or hands the request on with its path as it is.

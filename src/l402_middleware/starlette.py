@@ -14,9 +14,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import Host
 
-from .asgi.middleware import PaywallMiddleware, current_visit
-from .asgi.visit import ASGIApp, Receive, Scope, Send, Visit, method_of
-from .asgi.websocket import Handshake
+from .asgi.exchange import ASGIExchange
+from .asgi.middleware import PaywallMiddleware, current_exchange
+from .asgi.scope import ASGIApp, Receive, Scope, Send, method_of
+from .asgi.websocket import WebSocketExchange
 from .core.errors import ConfigurationError
 from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of
 from .paywall.paywall import Paywall
@@ -96,7 +97,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
         async def paid(*args: Any, **kwargs: Any) -> Any:
             visit = _visit_of(args, kwargs)
             refusal = await visit.admit(offer, endpoint_name(visit.scope))
-            if refusal is not None and isinstance(visit, Handshake):
+            if refusal is not None and isinstance(visit, WebSocketExchange):
                 return await visit.answer(refusal)
             if refusal is not None:
                 return RefusalResponse(refusal, visit.scope["method"])
@@ -144,7 +145,7 @@ _handle_host = Host.handle
 async def _handle_host_noted(self: Host, scope: Scope, receive: Receive, send: Send) -> None:
     """`Host.handle`, that notes what it does, also where a middleware between has copied the scope."""
     scope[_BY_HOST] = True
-    visit: Visit | None = scope.get("l402")
+    visit: ASGIExchange | None = scope.get("l402")
     if visit is not None:
         visit.scope[_BY_HOST] = True
     await _handle_host(self, scope, receive, send)
@@ -175,17 +176,17 @@ def chosen_route(scope: Scope, route: Any = None) -> Any:
     return included if included is not None and included.original_route is route else route
 
 
-def _visit_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit:
+def _visit_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> ASGIExchange:
     for argument in (*args, *kwargs.values()):
         # The exact type is known at once; asking an abstract base takes a tenth of what a pass costs.
         if isinstance(argument, (Request, HTTPConnection)):
             return guarded(argument.scope.get("l402"))
     # A FastAPI endpoint need not ask for its request.
-    return guarded(current_visit.get())
+    return guarded(current_exchange.get())
 
 
-def guarded(visit: Visit | None) -> Visit:
-    """The visit that there must be. Raises `ConfigurationError` where no middleware saw the request."""
+def guarded(visit: ASGIExchange | None) -> ASGIExchange:
+    """The exchange that there must be. Raises `ConfigurationError` where no middleware saw the request."""
     if visit is None:
         raise ConfigurationError(
             "a priced endpoint without its middleware: add Middleware(L402Middleware, paywall=...) to the "

@@ -156,6 +156,28 @@ class AdapterContract:
         assert answer.content == b""
         assert site.runs() == []
 
+    @pytest.mark.parametrize("order", ["HEAD GET", "GET HEAD"])
+    def test_a_paid_head(self, site: Site, order: str) -> None:
+        """Case 23: a paid HEAD has the headers of the GET that follows, and never costs its body: one run, one use."""
+        credential = site.buy("GET", "/cached")
+        answers = {method: site.request(method, "/cached", credential) for method in order.split()}
+        head, get = answers["HEAD"], answers["GET"]
+        assert (get.status_code, get.content, head.content) == (200, b"cached", b"")
+        if head.status_code != 405:
+            assert head.status_code == 200
+            for name in ("content-type", "content-length", "etag", "set-cookie", "cache-control", "vary"):
+                assert head.headers.get_list(name) == get.headers.get_list(name), name
+        assert site.runs() == ["cached"]
+        assert code(site.request("GET", "/cached?other", credential)) == (402, "already-used")
+
+    def test_a_paid_head_of_a_stream(self, site: Site) -> None:
+        """Case 23: where the answer cannot be kept, HEAD costs nothing, and has the handler run once at most."""
+        credential = site.buy("GET", "/stream")
+        statuses = [site.request("HEAD", "/stream", credential).status_code for _ in range(3)]
+        assert statuses in ([200] * 3, [405] * 3)
+        assert len(site.runs()) <= 1
+        assert site.request("GET", "/stream", credential).content == b"".join(PIECES)
+
     @pytest.mark.parametrize(
         "options",
         [{}, {"content": b"{"}, {"json": {"town": 1}}, {"content": b"\xff", "headers": {"Content-Type": "x"}}],

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from l402_middleware import Paywall, paywall_from_settings
 from l402_middleware.asgi import L402Middleware
-from l402_middleware.asgi.visit import ASGIApp, Receive, Scope, Send
+from l402_middleware.asgi.scope import ASGIApp, Receive, Scope, Send
 
 from .scenario import record, shown
 

@@ -40,7 +40,7 @@ CASES = {
     18: ("the challenge's field line", "one line, the first"),
     21: ("an invoice over another amount, hash or network, or expired", "503, not sent"),
     22: ("each 402", "`no-store`, no `ETag`, no `Set-Cookie`"),
-    23: ("HEAD, unpaid", "GET's headers, no body"),
+    23: ("HEAD, unpaid and paid", "GET's headers, no body; never at the cost of the body"),
     24: ("an unpaid POST with an invalid body", "402 before 415 and 422; body not read at a fixed price"),
     25: ("`Expect: 100-continue`, unpaid", "402; the body is not asked for where the server leaves that open"),
     26: ("any bit of the macaroon flipped", "402"),

@@ -23,6 +23,7 @@ LAYERS = (
     ("providers", "ledgers"),
     ("rates",),
     ("paywall",),
+    ("exchange",),
     ("asgi", "wsgi", "doctor", "openapi"),
     ("routing",),
     ("starlette", "flask"),

@@ -90,11 +90,34 @@ headers = st.lists(st.tuples(names, st.binary(max_size=50)), max_size=5)
 answers_to = st.builds(AnswerTo, st.none() | st.binary(min_size=32, max_size=32), st.none() | st.text(max_size=64))
 
 
-@given(st.integers(100, 599), headers, st.binary(max_size=200), answers_to)
-def test_pack(status: int, headers: Headers, body: bytes, to: AnswerTo) -> None:
-    """A kept answer comes back byte for byte."""
-    packed = pack(Response(status, headers, body), to)
-    assert unpack(packed) == (Response(status, headers, body, is_again=True), to)
+AGAIN = (b"l402-replayed", b"true")
+
+
+@given(st.integers(100, 599), headers, st.binary(max_size=200), answers_to, st.floats(0, 1e6))
+def test_pack(status: int, headers: Headers, body: bytes, to: AnswerTo, seconds: float) -> None:
+    """A kept answer comes back byte for byte, and says that it is one, and how old."""
+    packed = pack(Response(status, headers, body), to, 1e9)
+    age = (b"age", str(int(1e9 + seconds - 1e9)).encode())
+    fields = [*((name, value) for name, value in headers if name.lower() != b"age"), age, AGAIN]
+    assert unpack(packed, 1e9 + seconds) == (Response(status, fields, body, is_again=True), to)
+
+
+@pytest.mark.parametrize(
+    ("fields", "later", "age"),
+    [([], 0, b"0"), ([], -5, b"0"), ([], 61.9, b"61"), ([(b"Age", b"40")], 2, b"42"), ([(b"age", b"x")], 2, b"2")],
+)
+def test_age(fields: Headers, later: float, age: bytes) -> None:
+    """RFC 9111, sections 4.2.3 and 5.1: what the answer had spent in other caches, and what it spent here."""
+    response, _ = unpack(pack(Response(200, fields, b""), AnswerTo(), 1000), 1000 + later)
+    assert response.headers == [(b"age", age), AGAIN]
+
+
+def test_answers_that_were_kept_without_their_time() -> None:
+    """What an earlier release kept is given again, without an `Age`."""
+    kept = b'[200, [["content-type", "text/plain"]], null, null]\nbody'
+    response, to = unpack(kept, 1000)
+    assert response == Response(200, [(b"content-type", b"text/plain"), AGAIN], b"body", is_again=True)
+    assert to == AnswerTo()
 
 
 TARGETED = [

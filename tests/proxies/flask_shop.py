@@ -47,6 +47,18 @@ def create() -> Flask:
         """The same, with a pass."""
         return goods()
 
+    @app.post("/upload")
+    @l402_required(price=5)
+    def upload() -> str:
+        """What takes a body of any length."""
+        return str(len(request.get_data()))
+
+    @app.post("/exact")
+    @l402_required(price=5, bind="request", max_body=50_000)
+    def exact() -> str:
+        """What is sold with its body, and takes no long one."""
+        return str(len(request.get_data()))
+
     return app
 
 

@@ -48,6 +48,18 @@ async def passed(request: Request) -> Response:
     return goods(request)
 
 
+@l402_required(price=5)
+async def upload(request: Request) -> Response:
+    """What takes a body of any length."""
+    return PlainTextResponse(str(len(await request.body())))
+
+
+@l402_required(price=5, bind="request", max_body=50_000)
+async def exact(request: Request) -> Response:
+    """What is sold with its body, and takes no long one."""
+    return PlainTextResponse(str(len(await request.body())))
+
+
 def goods(request: Request) -> Response:
     """A hundred bytes with an ETag, and each parameter of the query as a header; knows conditions and ranges."""
     response: Response = PlainTextResponse(GOODS, headers={"ETag": '"1"', "Accept-Ranges": "bytes"})
@@ -66,4 +78,5 @@ def create() -> Starlette:
     """The application."""
     routes = [Route("/free", free), Route("/by-ip", by_ip), Route("/by-tls", by_tls)]
     routes += [Route("/free-goods", free_goods), Route("/goods", paid_goods), Route("/pass", passed)]
+    routes += [Route("/upload", upload, methods=["POST"]), Route("/exact", exact, methods=["POST"])]
     return Starlette(routes=routes, middleware=[Middleware(L402Middleware, paywall=paywall_from_settings())])

@@ -1,4 +1,4 @@
-"""A request's body: read whole for the paywall, and given again to the application."""
+"""A request's body: read whole for the paywall, and given again to the application; or read and forgotten."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
@@ -6,8 +6,12 @@ from typing import Any, Final, TypeVar
 import anyio
 import anyio.to_thread
 
+from ..core.errors import Refusal
+from ..exchange import unread
 from ..flow import Threads
-from ..paywall.request import SPOOL_BYTES, Body
+from ..paywall.body_budget import too_slow
+from ..paywall.request import SPOOL_BYTES, Body, announced_length
+from .scope import Message, Receive, Scope, is_http_1
 
 T = TypeVar("T")
 
@@ -32,6 +36,21 @@ class KeptBody:
         self._chunks: Iterator[bytes] | None = None
         self._given = 0
 
+    async def fill(self, scope: Scope, receive: Receive) -> None:
+        """Take the whole body. Raises `Refusal` where it is too long, comes too slowly, or not to its end."""
+        for value in _fields(scope, b"content-length"):
+            self._body.expect(announced_length(value) or 0)
+        more = True
+        while more:
+            with anyio.move_on_after(self._body.seconds_left()) as in_time:
+                message = await receive()
+            if in_time.cancelled_caught:
+                raise too_slow()
+            if message["type"] == "http.disconnect":
+                raise Refusal(400, "incomplete-body", "The connection ended before the request's body did.")
+            more = message.get("more_body", False)
+            await self.write(message.get("body", b""), is_last=not more)
+
     async def write(self, piece: bytes, *, is_last: bool) -> None:
         """Take the next piece. Raises `Refusal` as `Body.count` does."""
         self._body.count(len(piece))
@@ -40,7 +59,7 @@ class KeptBody:
             arrived, self._arrived, self._stored = self._arrived, [], self._body.size
             await self._step(self._body.store, arrived)
 
-    async def message(self) -> dict[str, Any] | None:
+    async def message(self) -> Message | None:
         """The next `http.request` message for the application; None after the last."""
         if self._chunks is None:
             self._chunks = self._body.chunks(PORTION)
@@ -67,3 +86,26 @@ class KeptBody:
         if self._is_in_memory:
             return function(*args)
         return await anyio.to_thread.run_sync(function, *args, limiter=THREADS.limiter())
+
+
+def has_unread_body(scope: Scope) -> bool:
+    """Whether an early answer has to take the rest of this request's body; HTTP/2 and 3 have no such need."""
+    return is_http_1(scope) and unread.is_worth_reading(
+        next((announced_length(value) for value in _fields(scope, b"content-length")), None),
+        is_chunked=any(_fields(scope, b"transfer-encoding")),
+        expects=any(_fields(scope, b"expect")),
+    )
+
+
+async def drain(receive: Receive) -> None:
+    """Read what is left of a body, within bounds."""
+    size, more = 0, True
+    with anyio.move_on_after(unread.SECONDS):
+        while more and size < unread.BYTES:
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+
+
+def _fields(scope: Scope, wanted: bytes) -> Iterator[str]:
+    return (value.decode("latin-1") for name, value in scope["headers"] if name.lower() == wanted)

@@ -9,15 +9,18 @@ from ..flow import adrive
 from ..paywall.offer import Offer, Price, Sale
 from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
-from .visit import ASGIApp, Message, Receive, Scope, Send, Visit, method_of, respond
-from .websocket import Handshake
+from ..providers.devnode import WALLET_PATH
+from .exchange import ASGIExchange
+from .http import HTTPExchange
+from .scope import ASGIApp, Message, Receive, Scope, Send, method_of, split_path
+from .websocket import WebSocketExchange
 
-current_visit: ContextVar[Visit | None] = ContextVar("l402_visit", default=None)
+current_exchange: ContextVar[ASGIExchange | None] = ContextVar("l402_exchange", default=None)
 """For endpoints that do not ask for their request."""
 
 
 class PaywallMiddleware:
-    """Gives every request a visit, the development wallet its path, and the paywall its end with the application.
+    """Gives every request an exchange, the development wallet its path, and the paywall its end with the application.
 
     Where there is a `whole` application to sell, its offer counts before the application sees a request, but for those
     that are certain to get to an endpoint with an offer of its own. That one is asked for when routing has chosen.
@@ -40,7 +43,7 @@ class PaywallMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http" and self.paywall.has_wallet_at(scope["path"]):
+        if kind == "http" and self._is_for_wallet(scope):
             await answer_wallet(self.paywall, scope, send)
         elif kind in ("http", "websocket"):
             outer = scope.get("l402")
@@ -49,15 +52,16 @@ class PaywallMiddleware:
                     await self.app(scope, receive, send)
                 return
             default, sale = self.sales(scope)
-            make = Visit if kind == "http" else Handshake
-            visit = scope["l402"] = make(self.paywall, scope, receive, send, self.own_sale, default)
+            make = HTTPExchange if kind == "http" else WebSocketExchange
+            exchange: ASGIExchange = make(self.paywall, scope, receive, send, self.own_sale, default)
+            scope["l402"] = exchange
             scope.setdefault("state", {})["l402"] = None
-            token = current_visit.set(visit)
+            token = current_exchange.set(exchange)
             try:
-                await visit.run(self.app, sale)
+                await exchange.run(self.app, sale)
             finally:
-                current_visit.reset(token)
-                # The visit has the scope: in a circle with it, both would wait for the garbage collector, with what
+                current_exchange.reset(token)
+                # The exchange has the scope: in a circle with it, both would wait for the garbage collector, with what
                 # the server hangs on them. Granian, for one, kept the connection of a refused upload open so long.
                 scope.pop("l402", None)
             if outer is not None:
@@ -68,8 +72,13 @@ class PaywallMiddleware:
         else:
             await self.app(scope, receive, send)
 
-    async def _joins(self, outer: Visit, scope: Scope) -> bool:
-        """Decide within the visit that another middleware of this paywall began; False where that refused it."""
+    def _is_for_wallet(self, scope: Scope) -> bool:
+        # Below its mount, as any path of the application's.
+        path: str = scope["path"]
+        return path.endswith(WALLET_PATH) and self.paywall.has_wallet_at(split_path(scope)[1])
+
+    async def _joins(self, outer: ASGIExchange, scope: Scope) -> bool:
+        """Decide within the exchange that another middleware of this paywall began; False where that refused it."""
         default, sale = self.sales(scope)
         outer.default = outer.default or default
         return sale is None or outer.was_asked_for(sale[0]) or await outer.pays(*sale)
@@ -123,15 +132,6 @@ def whole_sale(whole: WholeApplication, scope: Scope) -> Sale | None:
     return whole.offer, endpoint_name(method_of(scope), mount, path)
 
 
-def split_path(scope: Scope) -> tuple[str, str]:
-    """The mount that a server, a router or a proxy says, and the path below it, which the application routes by."""
-    mount, path = scope.get("root_path", ""), scope["path"]
-    # The specification has the mount in the path, and some servers leave it out.
-    if mount and path.startswith(mount) and path[len(mount) :][:1] in ("", "/"):
-        path = path[len(mount) :]
-    return mount, path
-
-
 async def answer_wallet(paywall: Paywall, scope: Scope, send: Send) -> None:
     """Answer a request to the development wallet."""
     client = scope.get("client")
@@ -140,4 +140,5 @@ async def answer_wallet(paywall: Paywall, scope: Scope, send: Send) -> None:
             scope["method"], scope["query_string"].decode("latin-1"), client[0] if client else None, scope["headers"]
         )
     )
-    await respond(send, response, scope["method"])
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})

@@ -1,6 +1,6 @@
 """One admitted request, from the handler's start until its answer counts as delivered or failed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NoReturn
@@ -66,6 +66,7 @@ class Delivery:
         hold: Hold | None = None,
         replay: Replay | None = None,
         selection: str = "",
+        note_unkept: Callable[[], None] | None = None,
     ) -> None:
         self.payment = payment
         self._charge_if = charge_if
@@ -81,6 +82,9 @@ class Delivery:
         self._may_go_out = True
         self.is_watched = hold is not None
         """Whether anything depends on this answer's end: a pass pays for it either way."""
+        self._note_unkept = note_unkept
+        self.runs_as_get = note_unkept is not None
+        """Whether the request is a HEAD, and its answer kept for the GET that follows: the handler runs as for that."""
 
     @property
     def is_open(self) -> bool:
@@ -97,6 +101,31 @@ class Delivery:
             name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
             for name, value in self._head[1]
         )
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the answer is kept as far as it came."""
+        return self._copy is not None
+
+    @property
+    def copied(self) -> int:
+        """How many bytes of its body."""
+        return len(self._copy or b"")
+
+    def can_keep(self, length: int) -> bool:
+        """Whether a body of so many bytes would be kept, under the head that was noted."""
+        return self.stays and self._replay is not None and length <= self._replay.max_bytes
+
+    def forget_head(self) -> Flow[None]:
+        """The answer to a HEAD turned out to be one that cannot be kept: give the use back, and run no other for it.
+
+        Otherwise whoever paid once could have the handler work for ever.
+        """
+        if self._hold is not None and self._note_unkept is not None:
+            assert self._head is not None
+            if self._charge_if(self._head[0]):
+                self._note_unkept()
+            yield from self.fail()
 
     def read(self, piece: bytes, more: bool) -> None:
         """Note a piece of the request's body that goes to the handler."""
@@ -143,7 +172,8 @@ class Delivery:
         if self._copy is not None and self._request_body is not None:
             body_digest = self._request_body.digest() if self._request_body_is_whole else self._body_digest
             selection = self._selection if status in _OF_A_SELECTION else None
-            packed = pack(Response(status, headers, bytes(self._copy)), AnswerTo(body_digest, selection))
+            whole = Response(status, headers, bytes(self._copy))
+            packed = pack(whole, AnswerTo(body_digest, selection), self._holds.now())
         return (yield from self._settle(packed))
 
     def vanish(self) -> Flow[bool]:

@@ -74,6 +74,10 @@ class Holds:
         settled: bool = yield from self.guard(hold, do(settling))
         return settled
 
+    def now(self) -> float:
+        """The time, in unix seconds."""
+        return self._clock()
+
     def release(self, hold: Hold) -> Flow[None]:
         """Give a use back. Where the ledger cannot be told, the end of the lease will do it."""
         self._forget(hold)

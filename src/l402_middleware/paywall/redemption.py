@@ -3,6 +3,7 @@
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from ..core.binding import endpoint_digest, request_digest
@@ -16,6 +17,7 @@ from .caller_binding import came_from
 from .counters import Counters
 from .delivery import Delivery, Payment, Replay
 from .denylist import Denylist
+from .heads import UnkeptHeads, unspent_head
 from .holds import Hold, Holds
 from .invoicing import Invoicing
 from .offer import Offer
@@ -57,6 +59,7 @@ class Redemption:
         self._holds = Holds(ledger, lease, clock)
         self._denylist = Denylist(ledger)
         self._known_passes: OrderedDict[bytes, Payment] = OrderedDict()
+        self._unkept = UnkeptHeads()
 
     def redeem(self, request: RequestView, offer: Offer, verified: Verified) -> Flow[Delivery | Response]:
         """The handler's `Delivery`, or the answer in its place: a kept one, or a 409 that asks to come again.
@@ -115,7 +118,13 @@ class Redemption:
         # Of a bundle, a client that lost its answer simply asks again.
         replay = self._replay if verified.terms.uses == 1 else None
         selection = request.selection if replay else ""
-        delivery = Delivery(payment, offer.charge_if, self._holds, hold, replay, selection)
+        note_unkept = None
+        if request.method == "HEAD":
+            if replay is None or selection or request.endpoint in self._unkept:
+                yield from self._holds.release(hold)
+                return unspent_head()
+            note_unkept = partial(self._unkept.add, request.endpoint)
+        delivery = Delivery(payment, offer.charge_if, self._holds, hold, replay, selection, note_unkept)
         if request.body is not None:
             delivery.read_before(request.body.digest)
         return delivery
@@ -130,9 +139,6 @@ class Redemption:
         terms = verified.terms
         # Without its body, where the sale is not bound to it: the handler may stream it.
         digest = terms.request or digest_of(request, b"")
-        if request.method == "HEAD":
-            # Its answer is kept apart: it may lack the body that a GET would be given again.
-            digest += ".HEAD"
         return Claim(
             payment_hash=verified.payment_hash,
             token_id=verified.token_id,
@@ -154,7 +160,7 @@ class Redemption:
         return received
 
     def _again(self, request: RequestView, offer: Offer, answer: bytes) -> Flow[Response]:
-        response, to = unpack(answer)
+        response, to = unpack(answer, self._clock())
         if to.selection not in (None, request.selection):
             raise BadCredential("already-used")
         if to.body_digest is not None and to.body_digest != (yield from body_of(request, offer, self._spool)):

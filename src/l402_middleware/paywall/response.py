@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ..core.challenge import problem
 
@@ -79,9 +79,11 @@ def personal(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 def refused(headers: Headers, refusal: Response) -> Headers:
     """The headers of a refusal that the application has worked over: no cache may keep that either."""
-    added = [
-        pair for pair in headers if pair[0].lower() not in _OF_ITS_OWN and not _is_for_some_caches(pair[0].lower())
-    ]
+    not_taken = _OF_ITS_OWN
+    if all(name != b"content-length" for name, _ in refusal.headers):
+        # A framework counts the body: of an answer to HEAD that is not the length which GET would have.
+        not_taken = not_taken | {b"content-length"}
+    added = [pair for pair in headers if pair[0].lower() not in not_taken and not _is_for_some_caches(pair[0].lower())]
     return added + [pair for pair in refusal.headers if pair[0].lower() in _OF_ITS_OWN]
 
 
@@ -120,17 +122,30 @@ class AnswerTo:
     selection: str | None = None
 
 
-def pack(response: Response, to: AnswerTo) -> bytes:
-    """A finished answer as a ledger keeps it."""
+REPLAYED: Final = b"l402-replayed"
+"""The field that says `true` in an answer which is given again."""
+
+
+def pack(response: Response, to: AnswerTo, now: float) -> bytes:
+    """A finished answer as a ledger keeps it, with the time in unix seconds."""
     headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in response.headers]
-    head = json.dumps([response.status, headers, to.body_digest.hex() if to.body_digest else None, to.selection])
+    head = json.dumps([response.status, headers, to.body_digest.hex() if to.body_digest else None, to.selection, now])
     return head.encode() + b"\n" + response.body
 
 
-def unpack(packed: bytes) -> tuple[Response, AnswerTo]:
-    """What `pack` packed."""
+def unpack(packed: bytes, now: float) -> tuple[Response, AnswerTo]:
+    """What `pack` packed, as it is given again: with `L402-Replayed: true`, and its `Age` (RFC 9111, section 5.1).
+
+    Answers that were kept before their time was have no `Age`.
+    """
     head, _, body = packed.partition(b"\n")
-    status, headers, body_digest, selection = json.loads(head)
+    status, headers, body_digest, selection, *kept_at = json.loads(head)
     fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    if kept_at:
+        # What it had spent in caches behind the application counts too (RFC 9111, section 4.2.3).
+        ages = [int(value) for name, value in fields if name.lower() == b"age" and value.isdigit()]
+        fields = [(name, value) for name, value in fields if name.lower() != b"age"]
+        fields.append((b"age", str(max(ages, default=0) + max(int(now - kept_at[0]), 0)).encode()))
+    fields.append((REPLAYED, b"true"))
     to = AnswerTo(bytes.fromhex(body_digest) if body_digest else None, selection)
     return Response(status, fields, body, is_again=True), to

@@ -1,7 +1,11 @@
 """What a WSGI environ (PEP 3333) says of its request."""
 
 from collections.abc import Iterator
+from ssl import SSLSocket
 from typing import TYPE_CHECKING
+
+from ..paywall.caller_binding import from_pem
+from ..paywall.request import ReadBody, RequestView
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -27,3 +31,29 @@ def headers_of(environ: "WSGIEnvironment") -> Iterator[tuple[bytes, bytes]]:
             yield key[5:].replace("_", "-").lower().encode("latin-1"), value.encode("latin-1")
         elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
             yield key.replace("_", "-").lower().encode("latin-1"), value.encode("latin-1")
+
+
+def view_of(environ: "WSGIEnvironment", endpoint: str, path: str, read_body: ReadBody) -> RequestView:
+    """The request as the paywall sees it."""
+    return RequestView(
+        method=method_of(environ),
+        endpoint=endpoint,
+        path=path,
+        query_string=environ.get("QUERY_STRING", "").encode("latin-1"),
+        headers=list(headers_of(environ)),
+        peer=environ.get("REMOTE_ADDR"),
+        read_body=read_body,
+        read_certificate=lambda: _certificate(environ),
+        scheme=environ["wsgi.url_scheme"],
+    )
+
+
+def _certificate(environ: "WSGIEnvironment") -> bytes | None:
+    """What the server says: in the variables of Apache's mod_ssl, or by the connection itself."""
+    if "SSL_CLIENT_CERT" in environ:
+        is_proved = environ.get("SSL_CLIENT_VERIFY", "SUCCESS") in ("SUCCESS", "GENEROUS")
+        return from_pem(environ["SSL_CLIENT_CERT"]) if is_proved else None
+    connection = environ.get("gunicorn.socket")
+    if not isinstance(connection, SSLSocket):
+        return None
+    return connection.getpeercert(binary_form=True)

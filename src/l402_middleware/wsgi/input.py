@@ -1,12 +1,16 @@
-"""`wsgi.input`: read whole, and in time, before the application may read it; or watched while the application reads."""
+"""`wsgi.input`: read whole, and in time, before the application may read it; watched while the application reads; or
+read and forgotten, where an early answer leaves it unread.
+"""
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..core.errors import Refusal
+from ..exchange import unread
 from ..paywall.body_budget import too_slow
 from ..paywall.delivery import Delivery
 from ..paywall.request import CHUNK_BYTES, Body, announced_length
@@ -16,6 +20,10 @@ if TYPE_CHECKING:
 
 # Where servers show the connection that `wsgi.input` reads from.
 _CONNECTIONS = ("gunicorn.socket", "werkzeug.socket")
+
+
+# Threads that may read bodies which nobody wants: fewer than a server has, so that those who have paid find one.
+_DRAINING: Final = threading.BoundedSemaphore(2)
 
 
 def read_whole(environ: "WSGIEnvironment", body: Body) -> None:
@@ -56,10 +64,8 @@ def _copy(stream: "InputStream", length: int | None, body: Body) -> None:
 @contextmanager
 def _cut_off_in_time(environ: "WSGIEnvironment", body: Body) -> Iterator[None]:
     """End the connection's input when the body's time is over: a blocking read cannot be told to end otherwise."""
-    connection = next((environ[name] for name in _CONNECTIONS if name in environ), None)
-    if not isinstance(connection, socket.socket) or not (
-        content_length(environ) or environ.get("HTTP_TRANSFER_ENCODING")
-    ):
+    connection = _connection(environ)
+    if connection is None or not (content_length(environ) or environ.get("HTTP_TRANSFER_ENCODING")):
         # A server that shows none has read the body already, or has a limit of its own.
         yield
         return
@@ -85,6 +91,57 @@ def _cut_off_in_time(environ: "WSGIEnvironment", body: Body) -> Iterator[None]:
 def content_length(environ: "WSGIEnvironment") -> int | None:
     """The length that a request says its body has; None where it does not."""
     return announced_length(environ.get("CONTENT_LENGTH") or "")
+
+
+def _connection(environ: "WSGIEnvironment") -> socket.socket | None:
+    connection = next((environ[name] for name in _CONNECTIONS if name in environ), None)
+    return connection if isinstance(connection, socket.socket) else None
+
+
+def drain(environ: "WSGIEnvironment", pieces: Iterable[bytes]) -> Iterable[bytes]:
+    """An early answer, after which the rest of its request's body is read, within bounds.
+
+    A server that shows no connection has read the body already, or nothing could end the reading in time.
+    """
+    length = content_length(environ)
+    connection = _connection(environ)
+    if connection is None or not unread.is_worth_reading(
+        length,
+        is_chunked="HTTP_TRANSFER_ENCODING" in environ and bool(environ.get("wsgi.input_terminated")),
+        expects="HTTP_EXPECT" in environ,
+    ):
+        return pieces
+    return _then_drain(pieces, environ["wsgi.input"], connection, unread.BYTES if length is None else length)
+
+
+def _then_drain(
+    pieces: Iterable[bytes], stream: "InputStream", connection: socket.socket, most: int
+) -> Iterator[bytes]:
+    try:
+        yield from pieces
+        if _DRAINING.acquire(blocking=False):
+            try:
+                _forget(stream, connection, most)
+            finally:
+                _DRAINING.release()
+    finally:
+        getattr(pieces, "close", lambda: None)()
+
+
+def _forget(stream: "InputStream", connection: socket.socket, most: int) -> None:
+    until = time.monotonic() + unread.SECONDS
+    before = connection.gettimeout()
+    # A client that left, one that is too slow, and a body that is no chunks, end the reading alike.
+    with suppress(Exception):
+        try:
+            while most > 0 and (left := until - time.monotonic()) > 0:
+                connection.settimeout(left)
+                piece = stream.read(min(CHUNK_BYTES, most))
+                if not piece:
+                    break
+                most -= len(piece)
+        finally:
+            connection.settimeout(before)
 
 
 class WatchedInput:

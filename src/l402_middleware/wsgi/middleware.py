@@ -8,9 +8,9 @@ from ..flow import drive
 from ..paywall.offer import Offer, Price, Sale
 from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
-from .answer import respond
 from .environ import headers_of, method_of, split_path
-from .visit import VISIT, Visit
+from .exchange import EXCHANGE, WSGIExchange
+from .headers import respond
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -50,9 +50,9 @@ class L402Middleware:
             refuse_decorated(self.app)
             self._is_checked = True
         sale = whole_sale(self.whole, environ)
-        outer: Visit | None = environ.get(VISIT)
+        outer: WSGIExchange | None = environ.get(EXCHANGE)
         if outer is None or outer.paywall is not self.paywall:
-            return Visit(self.paywall, environ, sale).run(self.app, start_response, sale)
+            return WSGIExchange(self.paywall, environ, sale).run(self.app, start_response, sale)
         refusal = None if sale is None or outer.was_asked_for(sale[0]) else outer.admit(*sale)
         return self.app(environ, start_response) if refusal is None else respond(refusal, environ, start_response)
 
@@ -67,7 +67,7 @@ def whole_sale(whole: WholeApplication, environ: "WSGIEnvironment") -> Sale | No
 
 def answer_wallet(paywall: Paywall, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes] | None:
     """Answer a request to the development wallet, if it is one and this paywall has such a wallet."""
-    if not paywall.has_wallet_at(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")):
+    if not paywall.has_wallet_at(environ.get("PATH_INFO", "")):
         return None
     method = environ["REQUEST_METHOD"]
     response = drive(

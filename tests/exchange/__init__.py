@@ -1,0 +1,1 @@
+"""The exchange, without a framework and a server."""
