@@ -1,8 +1,7 @@
 """The audit of Starlette and FastAPI applications."""
 
 import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from types import FunctionType, MethodType
@@ -19,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from ..asgi.middleware import PaywallMiddleware
 from ..core.errors import ConfigurationError
 from ..paywall.whole_application import WholeApplication
+from ..routing import leaves, readers, terms_beside
 from ..starlette import L402Middleware
 from .finding import PREFLIGHT, Finding, Verdict, decorators_above, free, hole, name_of, verdict_on
 from .place import Found, Layer, Place, explore_or_say, layer_of, wrapped_by
@@ -71,7 +71,7 @@ def _listed(middleware: Middleware) -> Layer:
 
 def _router(router: Router, place: Place) -> Iterator[Finding]:
     place = place.inside(*_layers(router.middleware_stack, router))
-    routes = list(_flat(router.routes))
+    routes = list(leaves(router.routes))
     for number, route in enumerate(routes):
         yield from _route(route, replace(place, trail=(*place.trail, (routes[:number], route))))
     for group in getattr(router, "_iter_low_priority_routes", tuple)():
@@ -82,17 +82,6 @@ def _router(router: Router, place: Place) -> Iterator[Finding]:
             "list this path among the exceptions, or take the router's `default` away",
         )
         yield place.finding("*", "/{path}", verdict)
-
-
-def _flat(routes: Iterable[BaseRoute]) -> Iterator[Any]:
-    """The routes in the order in which they are tried, with those of FastAPI's included routers in their place."""
-    for route in routes:
-        contexts = getattr(route, "effective_route_contexts", None)
-        if contexts is None:
-            yield route
-        else:
-            # What is matched is not always the router's own route: a prefix may stand before it.
-            yield from (context.starlette_route or context for context in contexts())
 
 
 def _layers(outermost: object, innermost: object) -> Iterator[Layer]:
@@ -113,9 +102,7 @@ def _route(route: Any, place: Place) -> Iterator[Finding]:
     elif isinstance(route, WebSocketRoute):
         yield _websocket(route, place.inside(*_layers(route.app, route.endpoint)))
     elif isinstance(route, Mount):
-        # A mount keeps what it was given, and around it the middleware that it was given too.
-        base = route._base_app
-        yield from explore_or_say(base, place.inside(*_layers(route.app, base)).under(route.path))
+        yield from explore_or_say(route.app, place.under(route.path))
     elif isinstance(route, Host):
         yield from explore_or_say(route.app, replace(place, host=route.host))
     else:
@@ -166,22 +153,17 @@ def _verdict(route: Any) -> Verdict:
     verdict = verdict_on(route.endpoint)
     if str(getattr(route.endpoint, "__module__", "")) == "fastapi.applications":
         return free("FastAPI's own documentation", "list it among the exceptions, or make FastAPI(openapi_url=None)")
-    # Nobody has `Priced` among the dependencies who has not imported it; and importing it changes how FastAPI routes.
-    fastapi = sys.modules.get("l402_middleware.fastapi")
-    if fastapi is None or verdict.offer is not None:
-        return verdict
-    return _verdict_of_dependencies(fastapi, route) or verdict
+    return verdict if verdict.offer is not None else _verdict_of_dependencies(route) or verdict
 
 
-def _verdict_of_dependencies(fastapi: Any, route: Any) -> Verdict | None:
+def _verdict_of_dependencies(route: Any) -> Verdict | None:
     try:
-        terms = fastapi.terms_of(route)
+        terms = terms_beside(route)
     except ConfigurationError as error:
         return hole(str(error), "take one of the two away")
-    if terms.offer is not None:
-        return Verdict("priced", offer=terms.offer)
-    remedy = "take Free() away, or list it among the exceptions"
-    return Verdict("free", "Free() gives it away", remedy, is_given=True) if terms.tags else None
+    if terms is None or terms.offer is not None:
+        return None if terms is None else Verdict("priced", offer=terms.offer)
+    return Verdict("free", "Free() gives it away", "take Free() away, or list it among the exceptions", is_given=True)
 
 
 def _websocket(route: Any, place: Place) -> Finding:
@@ -265,9 +247,8 @@ def _run_unpaid(route: Any, method: str) -> Iterator[str]:
             yield name_of(dispatch)
         endpoint = getattr(endpoint, method.lower())
     dependant = getattr(route, "dependant", None)
-    # With a body to read, FastAPI is refused that first; and with our `handle` in its place, it asks before anything.
-    handle = getattr(getattr(route, "original_route", route), "handle", None)
-    if getattr(handle, "__module__", "") == "l402_middleware.fastapi":
+    # Where FastAPI's routes can be asked, that is done before anything; otherwise it is refused a body first.
+    if dependant is not None and readers:
         return
     if dependant is not None and getattr(route, "body_field", None) is None:
         yield from (name_of(dependency.call) for dependency in dependant.dependencies)
