@@ -1,9 +1,9 @@
 """FastAPI: `L402(app, paywall)`, and prices as dependencies, `Priced(21)`."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Unpack
+from typing import Any, Final, NoReturn, Unpack
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI, params
 from fastapi.dependencies.models import Dependant
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
@@ -16,13 +16,17 @@ from .paywall.delivery import Payment
 from .paywall.offer import Conditions, Offer, Price, mark, offer_of, refuse_left_out
 from .paywall.paywall import Paywall
 from .paywall.settings import paywall_from_settings
-from .paywall.whole_application import WholeApplication, whole_or_none
+from .paywall.whole_application import WholeApplication, leads_on, whole_or_none
 from .routing import Terms, chosen_route, leaves, readers
 from .starlette import endpoint_name, guarded, l402_required
 
 __all__ = ["Free", "L402", "L402Middleware", "Priced", "get_payment", "l402_required"]  # noqa: RUF022 - plainly sorted
 
 _TERMS = "__l402_terms__"
+
+_TWICE: Final = "Priced(...) and Free() are dependencies already: write Priced(21), and not Depends(Priced(21))"
+
+leads_on.update(("original_router", "include_context", "dependant", "dependencies", "dependency", "call"))
 
 
 def Priced(price: Price, **conditions: Unpack[Conditions]) -> Any:  # noqa: N802 - as FastAPI's Depends
@@ -32,12 +36,23 @@ def Priced(price: Price, **conditions: Unpack[Conditions]) -> Any:  # noqa: N802
     `include_router` or the application. The most specific one counts: a parameter's before the route's own before its
     router's before the application's. It decides before a body is parsed and before any other dependency runs.
     """
-    return Depends(PriceTag(Offer(price, **conditions)))
+    return _Tagged(PriceTag(Offer(price, **conditions)))
 
 
 def Free() -> Any:  # noqa: N802
     """A dependency that gives away what a less specific `Priced`, or the `default` of `L402`, would sell."""
-    return Depends(PriceTag(None))
+    return _Tagged(PriceTag(None))
+
+
+class _Tagged(params.Depends):
+    """A dependency that refuses to be given to `Depends` once more."""
+
+    def __call__(self) -> NoReturn:
+        raise ConfigurationError(_TWICE)
+
+    @property
+    def __signature__(self) -> NoReturn:
+        raise ConfigurationError(_TWICE)
 
 
 async def get_payment(connection: HTTPConnection) -> Payment | None:
@@ -59,6 +74,8 @@ def L402(  # noqa: N802 - as Flask's
         raise ConfigurationError(f"L402(app, paywall) is for a FastAPI application, not for {type(app).__name__}")
     if app.middleware_stack is not None:
         raise ConfigurationError("L402(app, paywall) comes too late: call it before the application starts")
+    if any(isinstance(each.cls, type) and issubclass(each.cls, L402Middleware) for each in app.user_middleware):
+        raise ConfigurationError("this application has its L402Middleware already: call L402(app, paywall) once")
     paywall = paywall_from_settings() if paywall is None else paywall
     whole = whole_or_none(default, free)
     options: dict[str, Any] = {} if whole is None else {"default": whole.offer, "free": whole.free}

@@ -18,7 +18,7 @@ from .paywall.offer import Offer
 _FAITHFUL = ("starlette.middleware.", "fastapi.middleware.")
 
 # More middleware than this around one router is nobody's: something gives another object each time it is asked.
-_MAX_LAYERS: Final = 100
+MAX_LAYERS: Final = 100
 
 # More mounts than this, one in another, are one that is mounted in itself.
 _MAX_MOUNTS: Final = 50
@@ -190,7 +190,7 @@ def _doubt_of(app: Any) -> str | None:
 
 def _inwards(app: Any) -> Iterator[Any]:
     """`app`, and what it stands around, down to its router, or as far as that can be followed."""
-    return islice(_layers(app), _MAX_LAYERS)
+    return islice(_layers(app), MAX_LAYERS)
 
 
 def _layers(app: Any) -> Iterator[Any]:

@@ -22,7 +22,7 @@ from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of
 from .paywall.paywall import Paywall
 from .paywall.request import RequestView
 from .paywall.response import Response
-from .paywall.whole_application import whole_or_none
+from .paywall.whole_application import leads_on, whole_or_none
 from .routing import Choice, check_unobstructed, chosen_route, foresee, readers, retrace, terms_beside
 
 __all__ = ["L402Middleware", "l402_required"]
@@ -31,6 +31,8 @@ __all__ = ["L402Middleware", "l402_required"]
 # run `report`, which a priced `get` calls.
 _HELPERS_ARE_REACHED: Final = tuple(map(int, version.split(".")[:2])) < (1, 1)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+leads_on.update(("router", "routes", "endpoint"))
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 

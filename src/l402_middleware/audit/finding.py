@@ -18,6 +18,10 @@ PREFLIGHT: Final = "OPTIONS is among its methods: a browser's preflight is asked
 _MAX_DEPTH: Final = 6
 
 
+# More decorators than this, one above another, are one that gives another object each time it is asked.
+_MAX_WRAPPED: Final = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether something is sold: "priced"; "free", which may be meant; or a "hole", where a price was meant and fails.
@@ -105,7 +109,8 @@ def decorators_above(endpoint: object) -> list[str]:
 
 
 def _offers_below(endpoint: object) -> Iterator[Offer]:
-    while (endpoint := getattr(endpoint, "__wrapped__", None)) is not None:
+    for _ in range(_MAX_WRAPPED):
+        endpoint = getattr(endpoint, "__wrapped__", None)
         offer = offer_of(endpoint)
         if offer is not None:
             yield offer

@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import Final
 from urllib.parse import quote
 
 from ..core.errors import ConfigurationError
 from .offer import Offer, Price, offer_of
 from .request import WHOLE_APPLICATION
 
-# Where middleware keeps what it stands around, a router its routes, a route its endpoint and dependencies, a view its
-# class.
-_LEADS_ON = (
-    *("app", "_app", "application", "wsgi_app", "wsgi_application", "mounts", "__self__"),
-    *("router", "routes", "original_router", "include_context", "endpoint", "view_functions", "view_class"),
-    *("dependant", "dependencies", "dependency", "call"),
-)
+# Where middleware keeps what it stands around.
+leads_on: Final = {"app", "_app", "application", "wsgi_app", "wsgi_application", "mounts", "__self__"}
+"""The attributes by which one gets from an application to its endpoints; each framework adds its own."""
+
+# A large application comes to some tens of thousands.
+_MAX_OBJECTS: Final = 100_000
+
+# No application has this: what does, answers to every name, and has no end.
+_NOBODYS: Final = "l402_is_there_such_an_attribute"
 
 
 class WholeApplication:
@@ -66,6 +69,7 @@ def refuse_decorated(app: object) -> None:
 
     A middleware that knows no framework cannot tell which requests lead to it, and would sell it at the default
     price first. This looks where frameworks keep what they call; what is kept elsewhere is refused when it is called.
+    Raises it too where the look comes to no end.
     """
     # With the objects themselves, because the address of one that is gone may be another's.
     seen: dict[int, object] = {}
@@ -74,8 +78,14 @@ def refuse_decorated(app: object) -> None:
         each = found.pop()
         if id(each) not in seen:
             seen[id(each)] = each
+            if len(seen) > _MAX_OBJECTS:
+                raise ConfigurationError(
+                    f"{type(app).__name__} has no end: something in it gives another object each time it is asked, "
+                    "and endpoints that @l402_required prices may be among them; give L402Middleware the application "
+                    "itself, and put that around it"
+                )
             for part in (each, *(vars(each).values() if isinstance(each, type) else ())):
-                if offer_of(part) is not None:
+                if isinstance(offer_of(part), Offer):
                     raise ConfigurationError(
                         f"@l402_required prices {getattr(part, '__qualname__', part)}, inside a middleware that knows "
                         "only its default price: use l402_middleware.starlette.L402Middleware, or "
@@ -87,8 +97,11 @@ def refuse_decorated(app: object) -> None:
 def _further(each: object) -> Iterator[object]:
     if isinstance(each, type):
         yield from each.__bases__
-    for name in _LEADS_ON:
-        # Somebody else's property may fail outside of a request.
+    # Somebody else's property may fail outside of a request.
+    with suppress(Exception):
+        if hasattr(each, _NOBODYS):
+            return
+    for name in leads_on:
         with suppress(Exception):
             value = getattr(each, name)
             yield from value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]

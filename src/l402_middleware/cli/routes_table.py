@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..audit import Finding
+from ..audit.finding import name_of
 from ..paywall.offer import Offer
-from .finding import Finding, name_of
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
