@@ -3,6 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NoReturn, Unpack
 
+from .frameworks import require
+
+require("fastapi")
+
 from fastapi import FastAPI, params
 from fastapi.dependencies.models import Dependant
 from starlette.middleware import Middleware

@@ -6,11 +6,16 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 from urllib.parse import quote
 
+from .frameworks import require
+
+require("flask")
+
 from flask import Flask, current_app, g, request
 from flask import Response as FlaskResponse
 from flask.views import MethodView
 
 from .core.errors import ConfigurationError
+from .decorator import PriceDecorator
 from .paywall.delivery import Delivery
 from .paywall.offer import Conditions, Offer, Price, mark, offer_of, refuse_left_out
 from .paywall.paywall import Paywall
@@ -133,7 +138,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[V
         mark(paid, offer, view)
         return cast(View, paid)
 
-    return decorate
+    return PriceDecorator(offer, decorate)
 
 
 def _admit_early() -> FlaskResponse | None:

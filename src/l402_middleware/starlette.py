@@ -6,6 +6,10 @@ from functools import partial, wraps
 from typing import Any, Final, NoReturn, TypeVar, Unpack, cast
 from urllib.parse import quote
 
+from .frameworks import require
+
+require("starlette")
+
 from starlette import __version__ as version
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -18,6 +22,7 @@ from .asgi.middleware import PaywallMiddleware, current_exchange, whole_sale
 from .asgi.scope import ASGIApp, Scope, method_of, split_path
 from .asgi.websocket import WebSocketExchange
 from .core.errors import ConfigurationError, Refusal
+from .decorator import PriceDecorator
 from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of
 from .paywall.paywall import Paywall
 from .paywall.request import RequestView
@@ -90,7 +95,8 @@ class L402Middleware(PaywallMiddleware):
             return False
         choice = foresee(self.app, scope)
         if choice is None or choice.doubtful is not None:
-            return True
+            # What is sold whole is paid for in any case.
+            return self.whole is None
         return isinstance(choice.endpoint, type) and issubclass(choice.endpoint, HTTPEndpoint)
 
 
@@ -111,8 +117,6 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
     offer = Offer(price, **conditions)
 
     def decorate(endpoint: Endpoint) -> Endpoint:
-        if not callable(endpoint):
-            raise ConfigurationError("@l402_required without a price: write @l402_required(price=...)")
         if isinstance(endpoint, type):
             raise ConfigurationError(
                 f"@l402_required on the class {endpoint.__name__}: decorate its methods (get, post, ...) instead"
@@ -136,7 +140,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
         mark(paid, offer, endpoint)
         return cast(Endpoint, paid)
 
-    return decorate
+    return PriceDecorator(offer, decorate)
 
 
 def _is_async(endpoint: Any) -> bool:

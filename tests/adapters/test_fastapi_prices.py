@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx2
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, File, Form, HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -706,6 +707,20 @@ def test_handlers_of_exceptions_do_not_see_a_refusal(inner: bool, caplog: pytest
     # Behind a middleware that might have chosen another route, the body's reader is told that the client left.
     assert ran == (["dependency", "exception handler"] if inner else [])
     assert not [record for record in caplog.records if not record.name.startswith(("http", "asyncio"))]
+
+
+def test_a_price_beside_a_bearer_token() -> None:
+    """Two `Authorization` lines, `Bearer` first, are for both: FastAPI looks at the first one only."""
+    app = FastAPI()
+
+    @app.get("/x")
+    def me(token: Annotated[Any, Depends(HTTPBearer())], payment: Annotated[Payment, Priced(21)]) -> str:
+        return str(token.credentials)
+
+    client = guarded(app)
+    paid = buy(client, "GET", "/x")["Authorization"]
+    lines = [("Authorization", "Bearer alice"), ("Authorization", paid)]
+    assert client.get("/x", headers=httpx2.Headers(lines)).json() == "alice"
 
 
 # --- every kind of endpoint

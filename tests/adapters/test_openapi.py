@@ -14,6 +14,7 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 from l402_middleware import Offer, Payment, Paywall, RequestView, usd
 from l402_middleware.fastapi import L402, Free, L402Middleware, Priced, l402_required
 from l402_middleware.ledgers import MemoryLedger
+from l402_middleware.openapi import add_prices
 from l402_middleware.providers.devnode import DevNode
 
 from .servers import KEY
@@ -277,3 +278,14 @@ def test_the_pages_work() -> None:
     client = TestClient(app)
     for url in ("/docs", "/redoc"):
         assert "openapi.json" in client.get(url).text
+
+
+def test_an_operation_that_wants_no_security() -> None:
+    """An empty list keeps the document's own schemes away from an operation; a price does not bring them back."""
+    document: dict[str, Any] = {
+        "security": [{"Key": []}],
+        "paths": {"/open": {"get": {"security": []}}, "/closed": {"get": {}}},
+    }
+    add_prices(document, {("/open", "get"): Offer(21), ("/closed", "get"): Offer(21)})
+    assert document["paths"]["/open"]["get"]["security"] == [{"L402": []}]
+    assert document["paths"]["/closed"]["get"]["security"] == [{"Key": [], "L402": []}]

@@ -17,14 +17,14 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 
 # From the innermost outwards: each may import what stands before it, and itself, but not its neighbours.
 LAYERS = (
-    ("core", "flow", "lazy_imports"),
+    ("core", "flow", "lazy_imports", "frameworks"),
     ("bulkhead", "throttled_log", "credentials", "redaction"),
     ("narrowing",),
     ("providers", "ledgers"),
     ("rates",),
     ("paywall",),
     ("exchange",),
-    ("asgi", "wsgi", "doctor", "openapi"),
+    ("asgi", "wsgi", "doctor", "openapi", "decorator"),
     ("routing",),
     ("starlette", "flask"),
     ("fastapi",),

@@ -6,6 +6,7 @@ from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any, Final, Literal, TypeAlias
 
+from ..decorator import PriceDecorator
 from ..paywall.offer import Offer, is_priced_elsewhere, offer_of
 
 Status: TypeAlias = Literal["priced", "free", "hole"]
@@ -75,6 +76,8 @@ def verdict_on(endpoint: object) -> Verdict:
                 "two @l402_required with different offers: every request for it fails", "take one of them away", offer
             )
         return Verdict("priced", offer=offer)
+    if isinstance(endpoint, PriceDecorator):
+        return hole("@l402_required without a price: every request fails", "write @l402_required(price=...)")
     name = name_of(endpoint)
     hidden = next(_priced_inside(endpoint, set(), 0), None)
     if hidden is not None:
@@ -83,8 +86,6 @@ def verdict_on(endpoint: object) -> Verdict:
             "write functools.wraps into that decorator, or put @l402_required above it",
             offer_of(hidden),
         )
-    if getattr(endpoint, "__qualname__", "") == "l402_required.<locals>.decorate":
-        return hole("@l402_required without a price: every request fails", "write @l402_required(price=...)")
     if is_priced_elsewhere(endpoint):
         return hole(
             f"the route has {name} as it was before @l402_required",
