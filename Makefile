@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test test-lowest test-python lint bench soak flood outage fuzz mutants docs clean
+.PHONY: demo test test-lowest test-python lint bench soak crashes flood outage fuzz mutants docs clean
 
 # Half a virtual environment (Debian without python3-venv) must not pass for a whole one the next time.
 .DELETE_ON_ERROR:
@@ -41,6 +41,12 @@ KILLS ?= 200
 
 soak: .venv/test
 	$(BIN)/python -m tests.faults.soak $(KILLS)
+
+# Each point of a purchase so often, twice, against two servers: 5 are 200 kills of the paying client.
+ROUNDS ?= 5
+
+crashes: .venv/test
+	CRASH_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/client/test_crashes.py
 
 outage: .venv/test
 	$(BIN)/python -m tests.faults.node_outage
@@ -89,7 +95,7 @@ docs: .venv/docs
 .venv-python/installed: EXTRAS = starlette,fastapi,flask,limits,redis,postgres,dev,testing
 .venv-python/installed: GROUP = test
 .venv/demo: EXTRAS = starlette,dev
-.venv/test .venv/lint .venv/docs .venv/mutants: EXTRAS = starlette,fastapi,flask,lnurl,nwc,limits,redis,postgres,dev,testing
+.venv/test .venv/lint .venv/docs .venv/mutants: EXTRAS = starlette,fastapi,flask,lnurl,nwc,requests,limits,redis,postgres,dev,testing
 .venv/fuzz: EXTRAS = dev
 .venv/demo .venv/test .venv/lint .venv/docs .venv/fuzz .venv/mutants: .venv/bin/python pyproject.toml
 	$(PIP) install --editable '.[$(EXTRAS)]' --group $(@F)

@@ -53,7 +53,7 @@ def _single_use(ledger: Ledger) -> Once:
             os.urandom(32), os.urandom(32), os.urandom(16), 1, b"request", "GET /", 21_000, now, now + 60, now + 3600
         )
         assert isinstance(await ledger.hold(claim).wait(), Held)
-        assert await ledger.settle(claim.payment_hash, claim.hold_id, now, None, now).wait()
+        assert await ledger.settle(claim.payment_hash, claim.hold_id, 1, now, None, now).wait()
 
     return use
 

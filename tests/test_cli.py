@@ -167,9 +167,9 @@ def test_totals(ledger: SQLiteLedger, url: str) -> None:
     """The table has a line for each day and endpoint, all counts in their columns, and their sums."""
     now = time.time()
     day = 86400.0
-    city = replace(claim(now, uses=2), endpoint="GET/{city}", msat=21_500)
+    city = replace(claim(now, bought=2), endpoint="GET/{city}", msat=21_500)
     deliver(ledger, city)
-    again = claim(now, uses=2, like=city)
+    again = claim(now, bought=2, like=city)
     assert ledger.hold(again).block() == Held(0)
     release(ledger, again, after=0).block()
     earlier = replace(claim(now - day), endpoint="GET/{city}", msat=1_000)
@@ -210,6 +210,10 @@ def test_totals(ledger: SQLiteLedger, url: str) -> None:
         "released": 1,
         "lapsed": 0,
         "confirmed": 0,
+        "topped-up": 0,
+        "granted": 0,
+        "closed": 0,
+        "refunded": 0,
         "offered": 40,
         "refused": 3,
     }
@@ -234,7 +238,7 @@ def test_an_endpoint_can_not_rule_the_terminal(ledger: SQLiteLedger, url: str) -
 
 def test_a_payment(ledger: SQLiteLedger, url: str) -> None:
     """One payment's terms and events, oldest first, and whether its token is revoked."""
-    held = replace(claim(1_900_000_000.0, uses=3), endpoint="GET /{city}", msat=21_000)
+    held = replace(claim(1_900_000_000.0, bought=3), endpoint="GET /{city}", msat=21_000)
     deliver(ledger, held)
     ledger.confirm(held.payment_hash, held.now + 1).block()
     done = l402("ledger", "payment", held.payment_hash.hex().upper(), "--ledger", url)
@@ -269,7 +273,7 @@ def test_a_payment(ledger: SQLiteLedger, url: str) -> None:
 
 def test_a_pass(ledger: SQLiteLedger, url: str) -> None:
     """A pass is called one: it has no uses to count."""
-    used = claim(time.time(), uses=None)
+    used = claim(time.time(), bought=None)
     ledger.hold(used).block()
     assert "uses          a pass\n" in l402("ledger", "payment", used.payment_hash.hex(), "--ledger", url).stdout
 
@@ -288,14 +292,14 @@ def test_a_payment_that_is_not_known(ledger: SQLiteLedger, url: str) -> None:
 @pytest.mark.parametrize("uses", [2, None])
 def test_revoke(ledger: SQLiteLedger, url: str, by: str, uses: int | None) -> None:
     """By its token id or its payment's hash, a token is revoked for the running application, and no other."""
-    held, other = claim(time.time(), uses=uses), claim(time.time(), uses=uses)
+    held, other = claim(time.time(), bought=uses), claim(time.time(), bought=uses)
     ledger.hold(held).block()
     named: bytes = getattr(held, by)
     done = l402("ledger", "revoke", named.hex(), "--ledger", url)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"token {held.token_id.hex()} is revoked" in done.stdout
     assert ("taken as a token id" in done.stdout) is (by == "token_id")
-    assert ledger.hold(claim(time.time(), uses=uses, like=held)).block() == Revoked()
+    assert ledger.hold(claim(time.time(), bought=uses, like=held)).block() == Revoked()
     assert isinstance(ledger.hold(other).block(), Held)
 
 

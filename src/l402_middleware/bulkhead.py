@@ -1,4 +1,4 @@
-"""Who waits for a provider: a node that hangs or is late must not take every thread from those who have paid."""
+"""Who waits for something slow: a node that hangs or is late must not take every thread from those who have paid."""
 
 import os
 import threading
@@ -18,69 +18,90 @@ HASTE: Final = 0.25
 class Seat:
     """One request's seat in a bulkhead. Where `in_haste`, it waits for at most `HASTE` seconds."""
 
-    __slots__ = ("in_haste", "line")
+    __slots__ = ("_line", "in_haste")
 
-    def __init__(self, line: "dict[Seat, float]", in_haste: bool) -> None:
-        self.line = line
+    def __init__(self, line: "_Line", in_haste: bool) -> None:
+        self._line = line
         self.in_haste = in_haste
 
     def leave(self) -> None:
-        """Make room."""
-        self.line.pop(self, None)
+        """Make room. Leaving twice is leaving once."""
+        self._line.leave(self)
 
 
 class Bulkhead:
-    """Those who wait for one provider.
+    """Those who wait for one provider, or for anything else that may be slow.
 
     A blocking server has a few threads, and one that waits serves nobody else. So `threads` of a process wait for as
     long as they may. More do so in haste, for `HASTE` seconds at most; and none of these comes while somebody has been
-    waiting for longer than that, nor after a failure. On an event loop up to `MAX_TASKS` wait. Raises
+    waiting for longer than that, nor after a failure. On an event loop up to `tasks` wait (`MAX_TASKS`). Raises
     `ConfigurationError` for a number that cannot work.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, tasks: int | None = None) -> None:
         if type(threads) is not int or threads < 1:
             raise ConfigurationError(f"max_threads must be a whole number from 1, not {threads!r}")
         self._max_threads = threads
-        self._lock = threading.Lock()
-        # By process: a forked child has none of its parent's threads, and no task of its loop.
-        self._threads: dict[int, dict[Seat, float]] = {}
-        self._tasks: dict[int, dict[Seat, float]] = {}
+        self._max_tasks = tasks
+        # By process: a forked child has none of its parent's threads, no task of its loop, and no use for a lock that
+        # one of them held.
+        self._threads: dict[int, _Line] = {}
+        self._tasks: dict[int, _Line] = {}
 
-    def enter(self, *, after_a_failure: bool) -> Step[Seat]:
+    def enter(self, *, after_a_failure: bool = False) -> Step[Seat]:
         """A seat, to be left in the end. The step raises `ProviderError` of kind `busy` where there is none."""
         return _Enter(self, after_a_failure)
 
     def thread_enters(self, after_a_failure: bool) -> Seat:
-        with self._lock:
-            line, now = self._threads.setdefault(os.getpid(), {}), time.monotonic()
-            in_haste = len(line) >= self._max_threads
-            # In the order in which they came.
-            if in_haste and (after_a_failure or now - next(iter(line.values())) > HASTE):
-                raise ProviderError("busy", f"{len(line)} threads wait for it already")
-            return _placed(line, in_haste, now)
+        return _of_this_process(self._threads).thread_enters(self._max_threads, after_a_failure)
 
     def task_enters(self) -> Seat:
-        with self._lock:
-            line = self._tasks.setdefault(os.getpid(), {})
-            if len(line) >= MAX_TASKS:
-                raise ProviderError("busy", f"{len(line)} requests wait for it already")
-            return _placed(line, False, time.monotonic())
+        return _of_this_process(self._tasks).task_enters(self._max_tasks or MAX_TASKS)
 
 
 class _Enter(Step[Seat]):
-    def __init__(self, line: Bulkhead, after_a_failure: bool) -> None:
-        self._line = line
+    def __init__(self, bulkhead: Bulkhead, after_a_failure: bool) -> None:
+        self._bulkhead = bulkhead
         self._after_a_failure = after_a_failure
 
     def block(self) -> Seat:
-        return self._line.thread_enters(self._after_a_failure)
+        return self._bulkhead.thread_enters(self._after_a_failure)
 
     async def wait(self) -> Seat:
-        return self._line.task_enters()
+        return self._bulkhead.task_enters()
 
 
-def _placed(line: dict[Seat, float], in_haste: bool, now: float) -> Seat:
-    seat = Seat(line, in_haste)
-    line[seat] = now
-    return seat
+class _Line:
+    """Who waits, in the order in which they came, and since when. One lock is for all that is done with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seats: dict[Seat, float] = {}
+
+    def thread_enters(self, most: int, after_a_failure: bool) -> Seat:
+        with self._lock:
+            now = time.monotonic()
+            in_haste = len(self._seats) >= most
+            if in_haste and (after_a_failure or now - next(iter(self._seats.values())) > HASTE):
+                raise ProviderError("busy", f"{len(self._seats)} threads wait for it already")
+            return self._placed(in_haste, now)
+
+    def task_enters(self, most: int) -> Seat:
+        with self._lock:
+            if len(self._seats) >= most:
+                raise ProviderError("busy", f"{len(self._seats)} requests wait for it already")
+            return self._placed(False, time.monotonic())
+
+    def leave(self, seat: Seat) -> None:
+        with self._lock:
+            self._seats.pop(seat, None)
+
+    def _placed(self, in_haste: bool, now: float) -> Seat:
+        seat = Seat(self, in_haste)
+        self._seats[seat] = now
+        return seat
+
+
+def _of_this_process(lines: dict[int, _Line]) -> _Line:
+    process = os.getpid()
+    return lines.get(process) or lines.setdefault(process, _Line())

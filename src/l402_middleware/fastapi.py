@@ -1,16 +1,18 @@
 """FastAPI: `L402(app, paywall)`, and prices as dependencies, `Priced(21)`."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NoReturn, Unpack
+from inspect import Signature
+from typing import Any, Final, Unpack
 
-from .frameworks import require
+try:
+    from fastapi import FastAPI, params
+    from fastapi.dependencies.models import Dependant
+    from starlette.middleware import Middleware
+    from starlette.requests import HTTPConnection
+except ImportError as error:
+    from .slips import missing
 
-require("fastapi")
-
-from fastapi import FastAPI, params
-from fastapi.dependencies.models import Dependant
-from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection
+    raise missing("fastapi", "fastapi", error) from error
 
 from . import starlette
 from .asgi.scope import Receive, Scope, Send
@@ -28,8 +30,6 @@ __all__ = ["Free", "L402", "L402Middleware", "Priced", "get_payment", "l402_requ
 
 _TERMS = "__l402_terms__"
 
-_TWICE: Final = "Priced(...) and Free() are dependencies already: write Priced(21), and not Depends(Priced(21))"
-
 leads_on.update(("original_router", "include_context", "dependant", "dependencies", "dependency", "call"))
 
 
@@ -40,23 +40,12 @@ def Priced(price: Price, **conditions: Unpack[Conditions]) -> Any:  # noqa: N802
     `include_router` or the application. The most specific one counts: a parameter's before the route's own before its
     router's before the application's. It decides before a body is parsed and before any other dependency runs.
     """
-    return _Tagged(PriceTag(Offer(price, **conditions)))
+    return _Dependency(PriceTag(Offer(price, **conditions)))
 
 
 def Free() -> Any:  # noqa: N802
     """A dependency that gives away what a less specific `Priced`, or the `default` of `L402`, would sell."""
-    return _Tagged(PriceTag(None))
-
-
-class _Tagged(params.Depends):
-    """A dependency that refuses to be given to `Depends` once more."""
-
-    def __call__(self) -> NoReturn:
-        raise ConfigurationError(_TWICE)
-
-    @property
-    def __signature__(self) -> NoReturn:
-        raise ConfigurationError(_TWICE)
+    return _Dependency(PriceTag(None))
 
 
 async def get_payment(connection: HTTPConnection) -> Payment | None:
@@ -78,8 +67,10 @@ def L402(  # noqa: N802 - as Flask's
         raise ConfigurationError(f"L402(app, paywall) is for a FastAPI application, not for {type(app).__name__}")
     if app.middleware_stack is not None:
         raise ConfigurationError("L402(app, paywall) comes too late: call it before the application starts")
-    if any(isinstance(each.cls, type) and issubclass(each.cls, L402Middleware) for each in app.user_middleware):
-        raise ConfigurationError("this application has its L402Middleware already: call L402(app, paywall) once")
+    if any(
+        isinstance(each.cls, type) and issubclass(each.cls, starlette.L402Middleware) for each in app.user_middleware
+    ):
+        raise ConfigurationError("this application has its L402 already: write L402(app, paywall) once")
     paywall = paywall_from_settings() if paywall is None else paywall
     whole = whole_or_none(default, free)
     options: dict[str, Any] = {} if whole is None else {"default": whole.offer, "free": whole.free}
@@ -107,6 +98,18 @@ class L402Middleware(starlette.L402Middleware):
                     # Starlette's TestClient waits for ever where a start-up that failed does not raise.
                     raise ConfigurationError("\n".join(faults))
         await super().__call__(scope, receive, send)
+
+
+class _Dependency(params.Depends):
+    """What `Priced` and `Free` return. Inside another `Depends` it says what to write."""
+
+    @property
+    def __signature__(self) -> Signature:
+        # FastAPI asks this of what a `Depends` is given, when the route is made.
+        raise ConfigurationError("Depends(Priced(...)) or Depends(Free()): write Priced(...) or Free() alone")
+
+    def __call__(self) -> None:
+        """Only so that FastAPI asks for the signature."""
 
 
 class PriceTag:

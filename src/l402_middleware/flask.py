@@ -6,22 +6,23 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 from urllib.parse import quote
 
-from .frameworks import require
+try:
+    from flask import Flask, current_app, g, request
+    from flask import Response as FlaskResponse
+    from flask.views import MethodView
+except ImportError as error:
+    from .slips import missing
 
-require("flask")
-
-from flask import Flask, current_app, g, request
-from flask import Response as FlaskResponse
-from flask.views import MethodView
+    raise missing("flask", "flask", error) from error
 
 from .core.errors import ConfigurationError
-from .decorator import PriceDecorator
 from .paywall.delivery import Delivery
 from .paywall.offer import Conditions, Offer, Price, mark, offer_of, refuse_left_out
 from .paywall.paywall import Paywall
 from .paywall.response import Response
 from .paywall.settings import paywall_from_settings
 from .paywall.whole_application import WholeApplication, leads_on, whole_or_none
+from .slips import refuse_bare_decorator
 from .wsgi.environ import split_path
 from .wsgi.exchange import EXCHANGE, WSGIExchange
 from .wsgi.headers import text_headers
@@ -122,6 +123,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[V
     Put it under `@app.route`, on a function, plain or async, or on a method of a `MethodView`. Without the `L402`
     extension it raises `ConfigurationError` instead of running.
     """
+    refuse_bare_decorator(price)
     offer = Offer(price, **conditions)
 
     def decorate(view: View) -> View:
@@ -138,7 +140,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[V
         mark(paid, offer, view)
         return cast(View, paid)
 
-    return PriceDecorator(offer, decorate)
+    return decorate
 
 
 def _admit_early() -> FlaskResponse | None:

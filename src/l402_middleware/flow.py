@@ -14,7 +14,9 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import RunVar
+
+from .event_loops import PerLoop
+from .event_loops import asyncio_loop as asyncio_loop  # noqa: PLC0414 - the name that ledgers know it by
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -137,31 +139,16 @@ class _Limited(Step[T]):
         return _until.set(min(self._until, _until.get()))
 
 
-def asyncio_loop() -> asyncio.AbstractEventLoop | None:
-    """The running loop, where the caller is an asyncio task; trio as a guest runs inside a loop without being one."""
-    try:
-        return asyncio.get_running_loop() if asyncio.current_task() is not None else None
-    except RuntimeError:
-        return None
-
-
 class Threads:
-    """Worker threads, `count` of them for each event loop, apart from those that the application uses.
+    """Worker threads, `count` of them for each event loop, apart from those that the application uses."""
 
-    No other `Threads` may have the same `name`.
-    """
-
-    def __init__(self, name: str, count: int) -> None:
+    def __init__(self, count: int) -> None:
         self._count = count
-        self._limiter: RunVar[anyio.CapacityLimiter | None] = RunVar(f"l402_middleware {name}")
+        self._limiters: PerLoop[anyio.CapacityLimiter] = PerLoop()
 
     def limiter(self) -> anyio.CapacityLimiter:
         """The running loop's."""
-        limiter = self._limiter.get(None)
-        if limiter is None:
-            limiter = anyio.CapacityLimiter(self._count)
-            self._limiter.set(limiter)
-        return limiter
+        return self._limiters.get(lambda: anyio.CapacityLimiter(self._count))
 
 
 class Call(Step[T_co]):

@@ -74,7 +74,7 @@ def add_prices(document: dict[str, Any], sold: Mapping[tuple[str, str], Offer]) 
         operation = document.get("paths", {}).get(path, {}).get(method)
         if operation is None or "x-l402" in operation:
             continue
-        # An empty list is an operation's own word: it wants none of the document's.
+        # An empty list of an operation's own says that the document's does not count.
         others = operation.get("security", document.get("security")) or [{}]
         operation["security"] = [{**each, SCHEME: []} for each in others]
         operation["responses"] = _responses() | operation.get("responses", {})

@@ -6,29 +6,30 @@ from functools import partial, wraps
 from typing import Any, Final, NoReturn, TypeVar, Unpack, cast
 from urllib.parse import quote
 
-from .frameworks import require
+try:
+    from starlette import __version__ as version
+    from starlette.concurrency import run_in_threadpool
+    from starlette.datastructures import Headers
+    from starlette.endpoints import HTTPEndpoint
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import Response as StarletteResponse
+except ImportError as error:
+    from .slips import missing
 
-require("starlette")
-
-from starlette import __version__ as version
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
-from starlette.endpoints import HTTPEndpoint
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response as StarletteResponse
+    raise missing("starlette", "starlette", error) from error
 
 from .asgi.exchange import ASGIExchange
 from .asgi.middleware import PaywallMiddleware, current_exchange, whole_sale
 from .asgi.scope import ASGIApp, Scope, method_of, split_path
 from .asgi.websocket import WebSocketExchange
 from .core.errors import ConfigurationError, Refusal
-from .decorator import PriceDecorator
 from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of
 from .paywall.paywall import Paywall
 from .paywall.request import RequestView
 from .paywall.response import Response
 from .paywall.whole_application import leads_on, whole_or_none
 from .routing import Choice, check_unobstructed, chosen_route, foresee, readers, retrace, terms_beside
+from .slips import refuse_bare_decorator
 
 __all__ = ["L402Middleware", "l402_required"]
 
@@ -114,9 +115,12 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
     method of an `HTTPEndpoint`. The endpoint keeps its signature. Without `L402Middleware` around the application it
     raises `ConfigurationError` instead of running.
     """
+    refuse_bare_decorator(price)
     offer = Offer(price, **conditions)
 
     def decorate(endpoint: Endpoint) -> Endpoint:
+        if not callable(endpoint):
+            raise ConfigurationError("@l402_required without a price: write @l402_required(price=...)")
         if isinstance(endpoint, type):
             raise ConfigurationError(
                 f"@l402_required on the class {endpoint.__name__}: decorate its methods (get, post, ...) instead"
@@ -140,7 +144,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
         mark(paid, offer, endpoint)
         return cast(Endpoint, paid)
 
-    return PriceDecorator(offer, decorate)
+    return decorate
 
 
 def _is_async(endpoint: Any) -> bool:

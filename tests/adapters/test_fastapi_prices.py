@@ -28,7 +28,8 @@ from starlette.websockets import WebSocket
 
 from l402_middleware import ConfigurationError, Payment, Paywall, Refusal, RequestView, msats
 from l402_middleware.fastapi import L402, Free, L402Middleware, Priced, get_payment, l402_required
-from l402_middleware.paywall.response import problem_response
+from l402_middleware.paywall.rendering import render
+from l402_middleware.paywall.verdict import Refused
 from l402_middleware.providers.devnode import DevNode
 
 from .servers import KEY
@@ -685,7 +686,7 @@ def test_handlers_of_exceptions_do_not_see_a_refusal(inner: bool, caplog: pytest
 
     app.get("/x", dependencies=[Priced(by_days)])(look)
     app.post("/y", dependencies=[Priced(3)])(order)
-    expected = problem_response(422, "days-out-of-range", "Ask for 1 to 14 days.")
+    expected = render(Refused(422, "days-out-of-range", "Ask for 1 to 14 days."))
     client = guarded(app)
     if inner:
 

@@ -280,12 +280,17 @@ def test_the_pages_work() -> None:
         assert "openapi.json" in client.get(url).text
 
 
-def test_an_operation_that_wants_no_security() -> None:
-    """An empty list keeps the document's own schemes away from an operation; a price does not bring them back."""
-    document: dict[str, Any] = {
-        "security": [{"Key": []}],
-        "paths": {"/open": {"get": {"security": []}}, "/closed": {"get": {}}},
-    }
-    add_prices(document, {("/open", "get"): Offer(21), ("/closed", "get"): Offer(21)})
-    assert document["paths"]["/open"]["get"]["security"] == [{"L402": []}]
-    assert document["paths"]["/closed"]["get"]["security"] == [{"Key": [], "L402": []}]
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, [{"key": [], "L402": []}]),
+        ({"security": []}, [{"L402": []}]),
+        ({"security": [{"other": []}]}, [{"other": [], "L402": []}]),
+    ],
+    ids=["the document's", "explicitly none", "its own"],
+)
+def test_security_beside_the_documents(own: Document, expected: list[Document]) -> None:
+    """An operation's own security counts, an empty one too; only without one does the document's."""
+    document: Document = {"security": [{"key": []}], "paths": {"/a": {"get": own}}}
+    add_prices(document, {("/a", "get"): Offer(1)})
+    assert document["paths"]["/a"]["get"]["security"] == expected

@@ -135,13 +135,6 @@ def decorated() -> Flask:
     return app
 
 
-def decorated_without_a_price() -> Flask:
-    """A decorator that was not called, on a rule that has a name already: Flask does not look at the view then."""
-    app = guarded()
-    app.add_url_rule("/a", "a", l402_required(free))
-    return app
-
-
 def decorated_too_late() -> Flask:
     """The two decorators the wrong way round."""
     app = guarded()
@@ -312,9 +305,19 @@ def behind_another() -> Flask:
     return guarded(("/<any>", free), ("/a", free), ("/a", priced))
 
 
+def might_be_a_price(anything: Any) -> Any:
+    """Takes one argument of any kind, as a price function does."""
+    return anything
+
+
 HOLES: list[tuple[str, Callable[[], object], str, str]] = [
     ("decorated above @app.route", decorated_too_late, "forecast as it was before @l402_required", "under the route's"),
-    ("decorated without a price", decorated_without_a_price, "without a price", "(price=...)"),
+    (
+        "decorated without a price",
+        lambda: guarded(("/a", l402_required(might_be_a_price))),
+        "without a price",
+        "(price=...)",
+    ),
     ("the bare function routed", lambda: guarded(("/a", bare)), "bare as it was before", "the decorated function"),
     ("lost under a decorator", lambda: guarded(("/a", loses(priced))), "priced is priced, but", "functools.wraps"),
     ("lost under a class", lambda: guarded(("/a", Cache(priced))), "priced is priced, but", "functools.wraps"),

@@ -4,7 +4,6 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
@@ -13,9 +12,11 @@ import pytest
 from l402_middleware import Offer, Paywall, ledgers, providers
 from l402_middleware.core.errors import CredentialCode, ProviderFault
 from l402_middleware.ledgers import ledger_from_url
-from l402_middleware.paywall.settings import _SETTINGS
+from l402_middleware.paywall.parameters import SETTINGS, Setting, check
+from l402_middleware.paywall.settings import rules_from
 from l402_middleware.providers import provider_from_url
 
+from . import configuration
 from .markdown import DOCS, PAGES, ROOT, code, rows, section
 
 CONFIGURATION = DOCS / "configuration.md"
@@ -40,7 +41,7 @@ def problem_codes() -> set[str]:
     found = set(get_args(CredentialCode))
     for node in nodes():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            named = node.func.id in {"Refusal", "WalletRefusal", "problem_response", "_unavailable", "_come_again"}
+            named = node.func.id in {"Refusal", "WalletRefusal", "Refused"}
             parts: list[ast.expr] = node.args if named else []
         elif isinstance(node, ast.Tuple) and node.elts:
             begins_with_a_status = isinstance(node.elts[0], ast.Constant) and node.elts[0].value == 402
@@ -76,17 +77,26 @@ def test_every_parameter_is_in_its_table(heading: str, described: Callable[..., 
             assert literal(table[name]) == parameter.default, name
 
 
-def test_every_setting_is_in_its_table() -> None:
-    """The table of settings has every setting and no other, each beside the parameter that it sets."""
-    listed = [row for row in rows(section(CONFIGURATION, "Settings")) if len(row) == 3]
-    table = {code(setting)[0]: code(parameter)[0] for setting, parameter, _ in listed}
-    assert table == {setting: parameter for setting, parameter, _ in _SETTINGS} | {
-        "L402_PROVIDER": "provider",
-        "L402_SECRET_KEYS": "secret_keys",
-        "L402_SECRET_KEYS_FILE": "secret_keys",
-        "L402_RATES": "rates",
-        "L402_RATES_MAX_AGE": "rates",
-    }
+def test_both_tables_are_of_today() -> None:
+    """`python -m tests.docs.configuration` has nothing to change."""
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    assert configuration.page(text) == text, "run python -m tests.docs.configuration"
+
+
+def test_every_parameter_has_its_row() -> None:
+    """The table of parameters has each of `Paywall`'s, in that order, and no setting twice."""
+    rows_of = list(dict.fromkeys(row.parameter for row in SETTINGS))
+    assert rows_of == list(inspect.signature(Paywall.__init__).parameters)[1:]
+    names = [row.setting for row in SETTINGS if row.setting]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("row", [row for row in SETTINGS if row.read is not None], ids=lambda row: row.setting)
+def test_the_example_of_a_setting_can_be_read(row: Setting) -> None:
+    """What the page shows is read, and is a value that the parameter may have."""
+    if row.example.startswith("`"):
+        value = rules_from({row.setting: code(row.example)[0]})[row.parameter]
+        check(**{row.parameter: value})
 
 
 def test_every_variable_that_the_package_reads_is_documented() -> None:
@@ -97,7 +107,7 @@ def test_every_variable_that_the_package_reads_is_documented() -> None:
     assert documented - constants("[A-Z0-9_]+") == set()
     for page in PAGES:
         named = set(re.findall(r"\bL402_[A-Z_]+\b", page.read_text()))
-        assert named <= documented | {"L402_TEST_ALL"}, page.name
+        assert named <= documented | {"L402_TEST_ALL", "L402_BENCH_APERTURE", "L402_BENCH_LND"}, page.name
 
 
 def test_every_provider_url_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,12 +116,10 @@ def test_every_provider_url_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     secret = tmp_path / "key"
     secret.write_text("KEY\n")
     made = set()
-    if find_spec("lnurl") is None:
-        pytest.skip("the package lnurl, which is not to be had for this Python")
     for url, provider, _ in rows(section(CONFIGURATION, "Providers")):
         named = provider_from_url(code(url)[0].replace("PATH", str(secret)))
         if provider != "the same, its key read from a file":
-            beside = eval(code(provider)[0], dict(vars(providers)))
+            beside = eval(code(provider)[0], {name: getattr(providers, name) for name in providers.__all__})
         assert type(named) is type(beside)
         assert isinstance(named, providers.DevNode) or named == beside
         made.add(type(named).__name__)

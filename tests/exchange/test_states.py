@@ -9,7 +9,7 @@ from l402_middleware import ConfigurationError, LedgerError, Offer
 from l402_middleware.exchange.exchange import BrokenProtocol, Exchange
 from l402_middleware.exchange.states import LEFT, TABLE, Input, Output, State
 from l402_middleware.flow import drive
-from l402_middleware.paywall.response import undelivered
+from l402_middleware.paywall.rendering import undelivered
 
 from .model import ENDPOINT, MAX_BYTES, OFFER, REFUSAL, ModelHolds, decided, exchange_with, failing, passed, use
 

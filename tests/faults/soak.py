@@ -202,7 +202,7 @@ def _faults_of(sale: Sale, runs: list[Run], history: History | None, killed: dic
         return [*faults, "the ledger does not know the payment"]
     delivered = [event.at for event in history.events if event.what == "delivered"]
     paid = [event.at for event in history.events if event.what == "paid"]
-    if len(delivered) != 1 or history.delivered != 1 or len(paid) != 1:
+    if len(delivered) != 1 or history.settled != 1 or len(paid) != 1:
         faults.append(f"settled {len(delivered)} times, charged {len(paid)} times")
     elif late := [each for each in runs if each.start > delivered[0]]:
         faults.append(f"ran after it was settled at {delivered[0]}: {late}")

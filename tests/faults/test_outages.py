@@ -96,7 +96,7 @@ def check_outage(ledger: str, folder: Path, stop: Callable[[], None], start: Cal
         history = opened.history(bytes.fromhex(purchase.payment_hash)).block()
         assert history is not None
         events = Counter(event.what for event in history.events)
-        assert (history.delivered, events["paid"], events["delivered"]) == (1, 1, 1)
+        assert (history.settled, events["paid"], events["delivered"]) == (1, 1, 1)
     opened.close()
 
 

@@ -9,10 +9,10 @@ from random import Random
 from l402_middleware.core.authorization import Credential, parse_authorization
 from l402_middleware.core.credential import Verified
 from l402_middleware.core.errors import BadCredential
-from l402_middleware.paywall.presented import Presented
+from l402_middleware.schemes import L402Scheme, SchemeSettings
 
 from . import caveats, macaroon, oracle
-from .minted import BAD, GOOD, ISSUER, NOW, Sale, attenuated, chained, split
+from .minted import BAD, GOOD, ISSUER, KEYS, NOW, SERVICE, Sale, attenuated, chained, split
 
 # Between two field values; a value itself may hold either byte alone.
 LINE_END = b"\r\n"
@@ -25,15 +25,18 @@ _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 def check(data: bytes) -> None:
     """Nothing is raised, and whoever is let in holds what this server sold."""
     values = data.split(LINE_END)
-    presented = Presented(ISSUER)
-    verified, fault = presented.read(values, NOW)
+    scheme = L402Scheme(SchemeSettings(SERVICE, KEYS))
+    fields = [(b"authorization", value) for value in values]
+    reading = scheme.read(fields, NOW)
+    verified, fault = [each.verified for each in reading.shown], reading.fault
     for each in verified:
         _was_sold(each)
     assert len({each.payment_hash for each in verified}) == len(verified), "one payment counts twice"
     if verified:
         # A pass and a bundle are remembered: the second look has to see what the first one saw.
-        assert presented.read(values, NOW)[0] == verified, "remembered as something else"
-        assert not presented.read(values, NOW + 3600)[0], "let in when all that was sold has expired"
+        again = [each.verified for each in scheme.read(fields, NOW).shown]
+        assert again == verified, "remembered as something else"
+        assert not scheme.read(fields, NOW + 3600).shown, "let in when all that was sold has expired"
 
     try:
         credentials = parse_authorization(values)

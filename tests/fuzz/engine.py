@@ -5,7 +5,7 @@ from random import Random
 
 import atheris
 
-with atheris.instrument_imports(include=["l402_middleware.core", "l402_middleware.paywall.presented"]):
+with atheris.instrument_imports(include=["l402_middleware.core", "l402_middleware.schemes.l402"]):
     from .targets import TARGETS
 
 

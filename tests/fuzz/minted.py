@@ -17,7 +17,9 @@ SERVICE = "l402"
 # A corpus is worth something only under the keys that it was found with, so nothing here is random.
 _OLD_KEY, _NEW_KEY, _STRANGERS_KEY = (sha256(name).digest() for name in (b"old", b"new", b"stranger"))
 
-ISSUER = Issuer(SERVICE, KeyRing([_OLD_KEY, _NEW_KEY]))
+KEYS = KeyRing([_OLD_KEY, _NEW_KEY])
+
+ISSUER = Issuer(SERVICE, KEYS)
 
 
 @dataclass(frozen=True, slots=True)

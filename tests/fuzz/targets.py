@@ -8,7 +8,7 @@ from random import Random
 from types import ModuleType
 from typing import Any
 
-from . import authorization, caveats, invoice, macaroon
+from . import authorization, caveats, challenge_header, invoice, macaroon, payment_credential
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -51,5 +51,7 @@ TARGETS = {
         _target(macaroon, 4096),
         _target(invoice, 4200),
         _target(caveats, 2048),
+        _target(payment_credential, 17 * 1024),
+        _target(challenge_header, 8192),
     )
 }

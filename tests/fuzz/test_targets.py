@@ -1,6 +1,8 @@
 """The fuzz targets without a fuzzer: what was found once stays passed, and what is broken is noticed."""
 
 import hmac
+import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -9,10 +11,20 @@ from typing import Any
 
 import pytest
 
-from l402_middleware.core import authorization, bech32, credential, invoice, macaroon
+from l402_middleware.core import (
+    auth_params,
+    authorization,
+    bech32,
+    charge,
+    credential,
+    invoice,
+    macaroon,
+    offered,
+    strict_json,
+)
 from l402_middleware.core.caveats import Caveats
 from l402_middleware.core.errors import BadCredential
-from l402_middleware.paywall.presented import Presented
+from l402_middleware.schemes import L402Scheme
 
 from .targets import TARGETS, Target
 
@@ -90,8 +102,8 @@ def _only_the_first_macaroon_is_looked_at(patch: pytest.MonkeyPatch) -> None:
 
 @planted("authorization")
 def _the_remembered_do_not_expire(patch: pytest.MonkeyPatch) -> None:
-    read = Presented.read
-    patch.setattr(Presented, "read", lambda self, values, now: read(self, values, min(now, 1_700_000_000)))
+    read = L402Scheme.read
+    patch.setattr(L402Scheme, "read", lambda self, fields, now: read(self, fields, min(now, 1_700_000_000)))
 
 
 @planted("authorization")
@@ -183,11 +195,37 @@ def _the_checksum_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bech32, "_polymod", lambda prefix, groups: 1)
 
 
+@planted("payment_credential")
+def _any_tag_is_right(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(charge, "hmac", SimpleNamespace(digest=hmac.digest, compare_digest=accept_all))
+
+
+@planted("payment_credential")
+def _the_expiry_is_not_signed(patch: pytest.MonkeyPatch) -> None:
+    tag = charge._tag
+    patch.setattr(charge, "_tag", lambda key, slots: tag(key, list(slots)[:-1]))
+
+
+@planted("payment_credential")
+def _json_is_read_leniently(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(strict_json, "read_object", json.loads)
+
+
+@planted("challenge_header")
+def _a_backslash_stays(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(auth_params, "_QUOTED_PAIR", re.compile("(?!)(.)"))
+
+
+@planted("challenge_header")
+def _any_token_goes_back(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(offered, "_is_plain", accept_all)
+
+
 @pytest.mark.parametrize(("target", "plant"), PLANTED.values(), ids=PLANTED.keys())
 def test_a_planted_fault_is_noticed(
     target: str, plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A target that passes whatever the code does would find nothing in a million inputs either."""
     plant(monkeypatch)
-    with pytest.raises((AssertionError, IndexError, BadCredential)):
+    with pytest.raises((AssertionError, AttributeError, IndexError, TypeError, BadCredential)):
         stirred(TARGETS[target], 20_000)

@@ -43,7 +43,7 @@ def test_one_worker_is_welcome(monkeypatch: pytest.MonkeyPatch, workers: str) ->
 def test_a_forked_child_does_not_count_for_itself(used: bool) -> None:
     """Case 84: made before a fork, every step in the child says what to use instead, and the parent goes on."""
     ledger, now = MemoryLedger(), time.time()
-    held = claim(now, uses=2)
+    held = claim(now, bought=2)
     if used:
         ledger.hold(held).block()
     if (child := os.fork()) == 0:
@@ -68,7 +68,7 @@ def test_a_forked_child_does_not_count_for_itself(used: bool) -> None:
                 refused += "SQLiteLedger" in str(error)
         os._exit(0 if refused == len(steps) else 1)
     assert os.waitpid(child, 0)[1] == 0
-    assert ledger.hold(claim(now, uses=2, like=held)).block() == Held(0 if used else 1)
+    assert ledger.hold(claim(now, bought=2, like=held)).block() == Held(0 if used else 1)
 
 
 def test_what_is_over_is_forgotten() -> None:
@@ -78,7 +78,7 @@ def test_what_is_over_is_forgotten() -> None:
         held = claim(now + second)
         ledger.hold(held).block()
         assert settle(ledger, held, ANSWER).block() is True
-    kept = sum(payment.kept is not None for payment in ledger._payments.values())
+    kept = sum(len(payment.kept) for payment in ledger._payments.values())
     assert len(ledger._payments) <= LIFE / 60 + 1
     assert kept <= REPLAY / 60 + 1
     assert len(ledger._due) <= 2 * len(ledger._payments)

@@ -167,9 +167,11 @@ def test_a_pool_needs_a_connection() -> None:
 
 def test_without_psycopg(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the extra is not installed, the message says which one to install."""
-    monkeypatch.setitem(sys.modules, "l402_middleware.ledgers.postgres_connections", None)
+    for module in ("postgres", "postgres_connections"):
+        monkeypatch.delitem(sys.modules, f"l402_middleware.ledgers.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'l402_middleware\[postgres\]'"):
-        PostgresLedger("postgresql://db/shop")
+        ledger_from_url("postgresql://db/shop")
 
 
 # The database
@@ -242,7 +244,10 @@ def test_failing_requests_do_not_fill_the_table(server: PostgresServer, url: str
     history = ledger.history(first.payment_hash).block()
     assert history is not None
     assert [event.at - now for event in history.events] == list(range(600, 700))
-    assert ledger.totals(0, 100_000).block() == [Total(int(now // 86400), first.endpoint, "released", 700)]
+    assert ledger.totals(0, 100_000).block() == [
+        Total(int(now // 86400), first.endpoint, "paid", 1, first.msat),
+        Total(int(now // 86400), first.endpoint, "released", 700),
+    ]
 
 
 # Failures: what a user reads, and that nothing is lost
@@ -312,7 +317,7 @@ FAILURES = [
     (read_only, "read-only replica; give the URL of the primary"),
     (no_rights, r"GRANT CREATE ON DATABASE.*42501"),
     (no_place, "too many connections .*no connection left; lower pool_size"),
-    (newer, "has version 99, and this l402_middleware knows 1; upgrade the package"),
+    (newer, "has version 99, and this l402_middleware knows 2; upgrade the package"),
     (foreign, r"refused the step \(DuplicateTable, 42P07\)"),
 ]
 
@@ -609,14 +614,14 @@ def test_closing_gives_the_connections_up(server: PostgresServer, url: str, ledg
 @pytest.mark.parametrize("used", [False, True])
 def test_a_fork(ledger: PostgresLedger, used: bool) -> None:
     """Case 84: made, even used, before a fork, a ledger counts with the parent in every worker."""
-    first = claim(time.time(), uses=9)
+    first = claim(time.time(), bought=9)
 
     async def awaited() -> bool:
-        held = claim(first.now, uses=9, like=first)
+        held = claim(first.now, bought=9, like=first)
         return isinstance(await ledger.hold(held).wait(), Held) and await settle(ledger, held).wait()
 
     def work() -> int:
-        return 0 if deliver(ledger, claim(first.now, uses=9, like=first)) and asyncio.run(awaited()) else 1
+        return 0 if deliver(ledger, claim(first.now, bought=9, like=first)) and asyncio.run(awaited()) else 1
 
     if used:
         assert deliver(ledger, first)
@@ -679,7 +684,7 @@ sys.stdin.readline()
 def contend(_):
     hold_id = os.urandom(16)
     claim = Claim(payment, b"t" * 32, hold_id, uses, b"r" * 32, "GET /", 21_000, now, now + 60, now + 7200)
-    return isinstance(ledger.hold(claim).block(), Held) and ledger.settle(payment, hold_id, now, None, now).block()
+    return isinstance(ledger.hold(claim).block(), Held) and ledger.settle(payment, hold_id, 1, now, None, now).block()
 
 with ThreadPoolExecutor(100) as threads:
     print(sum(threads.map(contend, range(100))))

@@ -21,7 +21,7 @@ import anyio
 import pytest
 
 from l402_middleware.core.errors import ConfigurationError, LedgerError
-from l402_middleware.ledgers import SQLiteLedger, sqlite_writer
+from l402_middleware.ledgers import SQLiteLedger, sqlite_turn, sqlite_writer
 from l402_middleware.ledgers.ledger import Busy, Claim, Held, Spent
 from l402_middleware.testing.ledger_contract import LedgerContract
 from l402_middleware.testing.ledger_steps import ANSWER, LEASE, LIFE, claim, settle
@@ -316,7 +316,7 @@ def test_a_lock_that_is_never_given_back(
     ledger: SQLiteLedger, path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """Case 48: past the time limit a step fails and says whom to look for; without the lock it goes through."""
-    monkeypatch.setattr(sqlite_writer, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_turn, "LOCK_SECONDS", 0.2)
     first = claim(time.time())
     ledger.hold(first).block()
     locked = written_by_another(path) if how == "transaction" else lock_file_held(path, how)
@@ -379,7 +379,7 @@ def test_a_cancelled_task_leaves_no_complaint(
     ledger: SQLiteLedger, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Case 78: a step that fails after its task was cancelled, or its loop closed, is not logged by anyone."""
-    monkeypatch.setattr(sqlite_writer, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_turn, "LOCK_SECONDS", 0.2)
 
     async def main(*, stay: bool) -> None:
         with anyio.move_on_after(0.05):
@@ -414,19 +414,19 @@ def test_a_ledger_that_nobody_wants_ends_its_thread(path: Path) -> None:
 def test_a_fork(ledger: SQLiteLedger, used: bool) -> None:
     """Case 84: made, even used, before a fork, a ledger counts with the parent in every worker."""
     now = time.time()
-    first = claim(now, uses=5)
+    first = claim(now, bought=5)
     if used:
         assert ledger.hold(first).block() == Held(4)
         assert settle(ledger, first).block() is True
 
     def work() -> int:
-        held = claim(now, uses=5, like=first)
+        held = claim(now, bought=5, like=first)
         outcome = ledger.hold(held).block()
         return 0 if isinstance(outcome, Held) and settle(ledger, held).block() else 1
 
     children = [run_child(work) for _ in range(4)]
     assert [status_of(child) for child in children] == [0] * 4
-    assert ledger.hold(claim(now, uses=5, like=first)).block() == (Spent() if used else Held(0))
+    assert ledger.hold(claim(now, bought=5, like=first)).block() == (Spent() if used else Held(0))
 
 
 def test_a_fork_amid_traffic(ledger: SQLiteLedger) -> None:
@@ -461,12 +461,12 @@ from l402_middleware.testing.ledger_steps import claim, settle
 from dataclasses import replace
 
 ledger = SQLiteLedger(sys.argv[1])
-first = replace(claim(float(sys.argv[3])), payment_hash=bytes.fromhex(sys.argv[2]), uses=int(sys.argv[4]))
+first = replace(claim(float(sys.argv[3])), payment_hash=bytes.fromhex(sys.argv[2]), bought=int(sys.argv[4]))
 print("ready", flush=True)
 sys.stdin.readline()
 
 def contend(_):
-    mine = claim(first.now, uses=first.uses, like=first)
+    mine = claim(first.now, bought=first.bought, like=first)
     return isinstance(ledger.hold(mine).block(), Held) and settle(ledger, mine).block()
 
 with ThreadPoolExecutor(100) as threads:
@@ -488,7 +488,7 @@ while True:  # killed while it writes
 
 def start(script: str, path: Path, first: Claim) -> "subprocess.Popen[str]":
     """Run `script` in a process of its own, on the payment of `first`."""
-    arguments = [str(path), first.payment_hash.hex(), repr(first.now), str(first.uses)]
+    arguments = [str(path), first.payment_hash.hex(), repr(first.now), str(first.bought)]
     return subprocess.Popen(
         [sys.executable, "-c", script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -498,7 +498,7 @@ def start(script: str, path: Path, first: Claim) -> "subprocess.Popen[str]":
 @pytest.mark.parametrize("uses", [1, 20])
 def test_four_processes(path: Path, uses: int) -> None:
     """Cases 46 and 47: of 4 processes with 100 threads each on one credential, exactly `uses` deliver; one key."""
-    first = claim(time.time(), uses=uses)
+    first = claim(time.time(), bought=uses)
     processes = [start(CONTENDER, path, first) for _ in range(4)]
     for process in processes:
         assert process.stdout is not None
@@ -519,7 +519,7 @@ def test_a_killed_process(ledger: SQLiteLedger, path: Path) -> None:
     first = claim(time.time())
     process = start(KILLED, path, first)
     assert process.stdout is not None
-    assert process.stdout.readline() == "Held(uses_left=0, confirmed=False)\n"
+    assert process.stdout.readline() == "Held(left=0, confirmed=False, units=1)\n"
     time.sleep(0.1)
     process.kill()
     process.communicate()

@@ -8,6 +8,8 @@ from l402_middleware import Offer, Paywall, Refusal, RequestView
 from l402_middleware.flow import Step, adrive, drive
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.paywall import Decision
+from l402_middleware.paywall.quoting import Quoting
+from l402_middleware.paywall.redemption import Redemption
 from l402_middleware.paywall.request import Body
 from l402_middleware.paywall.response import Headers, Response
 from l402_middleware.providers.devnode import DevNode
@@ -118,9 +120,9 @@ def field_of(response: Decision, name: bytes) -> list[bytes]:
 
 
 def _close(request: RequestView) -> None:
-    if request.body is not None:
-        request.body.close()
-        request.body = None
+    if request.body_if_read is not None:
+        request.body_if_read.close()
+        request.body_if_read = None
 
 
 @dataclass
@@ -156,3 +158,13 @@ class Shop:
     def buy(self, offer: Offer, request: RequestView | None = None) -> bytes:
         """The Authorization value for `request`, quoted and paid."""
         return self.pay(self.decide(offer, request or ask()))
+
+
+def quoting_of(shop: Shop) -> Quoting:
+    """What asks for payment in a shop."""
+    return shop.paywall._admission._quoting
+
+
+def redemption_of(shop: Shop) -> Redemption:
+    """What honours credentials in a shop."""
+    return shop.paywall._admission._redemption

@@ -13,7 +13,7 @@ from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.request import Body
 from l402_middleware.throttled_log import LINES, ThrottledLog
 
-from .shop import Clock, GivenBody, Shop, ask, code, deliver, field_of
+from .shop import Clock, GivenBody, Shop, ask, code, deliver, field_of, quoting_of, redemption_of
 
 BOUND = Offer(10, bind="request", max_body=1000)
 FULL = (503, "too-many-bodies")
@@ -88,8 +88,7 @@ def test_a_body_that_is_compared_takes_room_too() -> None:
     delivery.read(b"first", False)
     assert deliver(delivery)
     assert shop.decide(offer, ask("POST /thing", credential, body=b"first")).status == 200  # type: ignore[union-attr]
-    spool = shop.paywall._redemption._spool
-    assert spool is not None
+    spool = redemption_of(shop)._bodies_again
     while spool.bodies < spool.max_bodies:
         spool.enter()
     assert code(shop.decide(offer, ask("POST /thing", credential, body=b"first"))) == FULL
@@ -99,11 +98,11 @@ def test_a_paid_request_has_room_of_its_own() -> None:
     """Strangers who fill the room for bodies do not keep out those who have paid, whose own room has an end too."""
     shop = Shop({"spool_bodies": 1})
     credential = shop.buy(BOUND, ask("POST /thing", body=b"paid"))
-    hog = Body(1000, shop.paywall._spool)
+    hog = Body(1000, quoting_of(shop)._bodies)
     refused = shop.decide(BOUND, ask("POST /thing", body=b"unpaid"))
     assert code(refused) == FULL
     assert field_of(refused, b"retry-after") == [b"5"]
-    hog_too = Body(1000, shop.paywall._redemption._spool)
+    hog_too = Body(1000, redemption_of(shop)._bodies)
     assert code(shop.decide(BOUND, ask("POST /thing", credential, body=b"paid"))) == FULL
     hog_too.close()
     assert deliver(shop.decide(BOUND, ask("POST /thing", credential, body=b"paid")))
@@ -121,14 +120,15 @@ def test_room_is_given_back_whatever_happens() -> None:
     for _ in range(5):
         assert code(shop.decide(Offer(price), ask("POST /thing", body=b"1"))) == (404, "nothing")
         assert code(shop.decide(BOUND, ask("POST /thing", body=bytes(1001)))) == (413, "body-too-large")
-    assert (shop.paywall._spool.bodies, shop.paywall._spool.bytes) == (0, 0)
+    spool = quoting_of(shop)._bodies
+    assert (spool.bodies, spool.bytes) == (0, 0)
     assert GivenBody(b"").body is None
 
 
 def test_room_as_it_was_set() -> None:
     """Paid and unpaid requests each have all the room that the settings say."""
-    paywall = Shop({"spool_bodies": 7, "spool_bytes": 1000, "body_seconds": 2.5}).paywall
-    for spool in (paywall._spool, paywall._redemption._spool):
+    shop = Shop({"spool_bodies": 7, "spool_bytes": 1000, "body_seconds": 2.5})
+    for spool in (quoting_of(shop)._bodies, redemption_of(shop)._bodies, redemption_of(shop)._bodies_again):
         assert (spool.max_bodies, spool.max_bytes, spool.seconds) == (7, 1000, 2.5)
 
 

@@ -132,7 +132,7 @@ def test_the_caller_is_looked_at_before_the_body() -> None:
     unbound = Offer(10)
     refused = ask("POST /thing", credential, body=b"x", peer="192.0.2.8")
     assert code(shop.decide(unbound, refused)) == (402, "wrong-caller")
-    assert refused.body is None
+    assert refused.body_if_read is None
     assert deliver(shop.decide(offer, ask("POST /thing", credential, body=b"x", peer="192.0.2.7")))
 
 

@@ -10,16 +10,16 @@ import pytest
 from l402_middleware import ConfigurationError, LedgerError, Msat, Offer, Refusal, RequestView, msats, sats
 from l402_middleware.core.errors import ProviderError
 from l402_middleware.flow import Call, Flow, drive
+from l402_middleware.invoicing.function import FunctionProvider
+from l402_middleware.invoicing.provider import CreatedInvoice, InvoiceRequest
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.request import Body
 from l402_middleware.paywall.response import Headers, Response
 from l402_middleware.providers.devnode import WALLET_PATH, DevNode
-from l402_middleware.providers.function import FunctionProvider
-from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest
+from tests.invoicing.test_invoicing import COFFEE, DONATION
 
 from .shop import KEY, NOW, Clock, GivenBody, Shop, ask, code, deliver, field_of, members
-from .test_invoicing import COFFEE, DONATION
 
 OTHER_KEY = "fedcba9876543210" * 4
 OFFER = Offer(10)
@@ -182,7 +182,7 @@ async def test_a_price_function_that_fails(shop: Shop, error: type[Exception]) -
 
 def test_a_body_that_is_not_json(shop: Shop) -> None:
     """A price from a JSON body answers 400 to anything else, however it is broken."""
-    offer = Offer(lambda request: request.body.json()["pages"] if request.body else 1)
+    offer = Offer(lambda request: request.body.json()["pages"])
     for body in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 5000):
         assert code(shop.decide(offer, ask("POST /thing", body=body))) == (400, "not-json")
 
@@ -437,6 +437,30 @@ def test_no_replay() -> None:
         assert code(shop.decide(OFFER, ask("GET /thing", credential))) == (402, "already-used")
 
 
+@pytest.mark.parametrize(
+    ("all_routes", "own", "after", "status"),
+    [
+        (600, None, 599, 200),
+        (600, 0, 0, 402),
+        (600, 5, 4, 200),
+        (600, 5, 5, 402),
+        (0, None, 0, 402),
+        (0, 5, 4, 200),
+        (5, 3600, 3599, 200),
+    ],
+)
+def test_replay_of_one_route(all_routes: float, own: float | None, after: float, status: int) -> None:
+    """An offer says how long its answers are given again, where that is not how long the paywall says."""
+    shop = Shop({"replay_for": all_routes})
+    offer = Offer(10, replay_for=own)
+    credential = shop.buy(offer)
+    assert deliver(shop.decide(offer, ask("GET /thing", credential)))
+    shop.clock.now += after
+    again = shop.decide(offer, ask("GET /thing", credential))
+    assert isinstance(again, Response)
+    assert again.status == status
+
+
 def test_replay_looks_at_the_body(shop: Shop) -> None:
     """Case 54: what the handler read belongs to the request, also where the sale is not bound to it."""
     credential = shop.buy(OFFER, ask("POST /thing"))
@@ -494,7 +518,7 @@ def test_replay_looks_at_a_body_that_was_read_before(shop: Shop) -> None:
 
     def posted(body: bytes) -> RequestView:
         request = ask("POST /thing", credential, body=body)
-        request.body = request.read_body(Body(1000)).block()
+        request.body_if_read = request.read_body(Body(1000)).block()
         return request
 
     credential = shop.buy(OFFER, ask("POST /thing"))

@@ -70,7 +70,7 @@ def test_without_sources_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """A paywall asks the public ones, again after a minute by its own clock."""
     market = {"USD": Decimal(100_000)}
     for name in ("Coinbase", "Kraken", "Bitstamp"):
-        monkeypatch.setattr(f"l402_middleware.rates.rates.{name}", lambda: market.__getitem__)
+        monkeypatch.setattr(f"l402_middleware.rates.sources.{name}", lambda: market.__getitem__)
     shop, offer = Shop(), Offer(usd("0.02"))
     amounts = []
     for seconds, price in ((0, 100_000), (59, 50_000), (1, 50_000)):

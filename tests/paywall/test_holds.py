@@ -21,6 +21,7 @@ from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
 from l402_middleware.ledgers.ledger import Busy, Claim, Held
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.holds import Hold, Holds
+from l402_middleware.paywall.observers import Observers
 from l402_middleware.paywall.response import Response
 
 from .shop import KEY, NOW, Shop, ask, code, deliver
@@ -54,7 +55,7 @@ def until(condition: Callable[[], bool], seconds: float = 5) -> bool:
 def test_a_handler_may_take_longer_than_a_lease() -> None:
     """The lease of a running handler is renewed by a thread that needs neither its event loop nor its own thread."""
     ledger = MemoryLedger()
-    holds = Holds(ledger, LEASE, time.time)
+    holds = Holds(ledger, LEASE, time.time, Observers())
     others = renewers()
     outcome, hold = drive(holds.take(claim(b"a")))
     assert outcome == Held(0)
@@ -69,7 +70,7 @@ def test_a_handler_may_take_longer_than_a_lease() -> None:
 @pytest.mark.slow
 def test_a_dropped_delivery_frees_its_use() -> None:
     """A server that neither finishes nor closes an answer costs the customer a lease, not the payment."""
-    holds = Holds(MemoryLedger(), LEASE, time.time)
+    holds = Holds(MemoryLedger(), LEASE, time.time, Observers())
     outcome, hold = drive(holds.take(claim(b"a")))
     assert outcome == Held(0)
     time.sleep(2 * LEASE)
@@ -93,7 +94,7 @@ def test_renewing_goes_on_after_a_failure(failure: Exception, said: str, caplog:
                 raise failure
             return super().renew(*args)
 
-    holds = Holds(Flaky(), LEASE, time.time)
+    holds = Holds(Flaky(), LEASE, time.time, Observers())
     _, hold = drive(holds.take(claim(b"a")))
     time.sleep(2 * LEASE)
     assert drive(holds.take(claim(b"b")))[0] == Busy()
@@ -113,7 +114,7 @@ def test_a_lease_is_renewed_after_a_third_of_it(monkeypatch: pytest.MonkeyPatch)
 
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    holds = Holds(Noting(), 60, lambda: 5000.0)
+    holds = Holds(Noting(), 60, lambda: 5000.0, Observers())
     hold = Hold(bytes(32), bytes(16), now[0])
     holds._running.add(hold)
     for now[0], times in ((1019, 0), (1020, 1), (1030, 1), (1039, 1), (1040, 2)):
@@ -149,7 +150,7 @@ def test_a_lease_is_as_long_as_the_paywall_says() -> None:
 
 def test_one_thread_renews_them_all() -> None:
     """It does not keep a process from ending, and has a name by which an operator knows it."""
-    holds = Holds(MemoryLedger(), 60, time.time)
+    holds = Holds(MemoryLedger(), 60, time.time, Observers())
     before = renewers()
     _, one = drive(holds.take(claim(b"a")))
     _, other = drive(holds.take(replace(claim(b"b"), payment_hash=bytes([1] * 32))))
@@ -162,7 +163,7 @@ def test_one_thread_renews_them_all() -> None:
 def test_the_thread_ends_with_the_last_hold(pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing runs in a process that serves nobody; the next request that pays starts it anew, in a container too."""
     monkeypatch.setattr(os, "getpid", lambda: pid)
-    holds = Holds(MemoryLedger(), LEASE, time.time)
+    holds = Holds(MemoryLedger(), LEASE, time.time, Observers())
     before = renewers()
     for _ in range(2):
         _, hold = drive(holds.take(claim(b"a")))
@@ -173,10 +174,10 @@ def test_the_thread_ends_with_the_last_hold(pid: int, monkeypatch: pytest.Monkey
 
 def test_what_was_not_given_is_not_renewed() -> None:
     """A use that another request holds is no concern of ours, and a pass holds none."""
-    holds = Holds(MemoryLedger(), LEASE, time.time)
+    holds = Holds(MemoryLedger(), LEASE, time.time, Observers())
     _, held = drive(holds.take(claim(b"a")))
     outcome, _refused = drive(holds.take(claim(b"b")))
-    outcome_of_pass, _shown = drive(holds.take(replace(claim(b"c"), payment_hash=bytes([1] * 32), uses=None)))
+    outcome_of_pass, _shown = drive(holds.take(replace(claim(b"c"), payment_hash=bytes([1] * 32), bought=None)))
     assert (type(outcome), type(outcome_of_pass)) == (Busy, Held)
     assert set(holds._running) == {held}
 
@@ -188,7 +189,7 @@ def test_a_release_that_fails_is_no_error(caplog: pytest.LogCaptureFixture) -> N
         def release(self, payment_hash: bytes, hold_id: bytes, now: float) -> Step[None]:
             return Failing()
 
-    holds = Holds(Unreleasable(), LEASE, time.time)
+    holds = Holds(Unreleasable(), LEASE, time.time, Observers())
     _, hold = drive(holds.take(claim(b"a")))
     drive(holds.release(hold))
     assert "free when its lease ends: gone" in caplog.text
@@ -324,7 +325,7 @@ async def test_a_release_comes_behind_what_it_releases(tmp_path: Path) -> None:
                 time.sleep(0.3)
             super()._submit(operation)
 
-    holds = Holds(Late(tmp_path / "l402.db"), 60, time.time)
+    holds = Holds(Late(tmp_path / "l402.db"), 60, time.time, Observers())
     with anyio.move_on_after(0.1):
         _, hold = await adrive(holds.take(claim(b"a", lease=60)))
         await adrive(holds.release(hold))

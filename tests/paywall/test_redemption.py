@@ -1,5 +1,6 @@
 """What becomes of a paid credential: passes, revocation, settlement checks, memory and the record."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from l402_middleware.flow import Flow, Step, drive
 from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.ledgers.ledger import Claim, Outcome, Total, day_of
 from l402_middleware.paywall import redemption
+from l402_middleware.paywall.counters import FLUSH_EVERY
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.redemption import MEMORY
 from l402_middleware.providers.devnode import DevNode
@@ -241,7 +243,7 @@ def test_a_backend_that_can_not_be_asked_serves_nothing() -> None:
     shop = SlowShop()
     credential = shop.buy(CALL)
     shop.slow.broken = True
-    assert code(shop.decide(CALL, ask("GET /thing", credential))) == (503, "invoice-unavailable")
+    assert code(shop.decide(CALL, ask("GET /thing", credential))) == (503, "settlement-unknown")
     shop.slow.broken, shop.slow.received = False, True
     assert deliver(shop.decide(CALL, ask("GET /thing", credential)))
 
@@ -312,13 +314,14 @@ def test_a_replay_is_recorded() -> None:
 
 
 def test_unpaid_challenges_are_counted_and_never_get_a_row() -> None:
-    """A flood of strangers costs the ledger one write in ten seconds, and no payment is recorded."""
+    """A flood of strangers costs the ledger a write in a few seconds, and no payment is recorded."""
     ledger = Ledger()
     shop = Shop({"ledger": ledger})
+    started = time.monotonic()
     for _ in range(300):
         shop.decide(CALL, ask())
         shop.clock.now += 0.1
-    assert 2 <= ledger.writes <= 4
+    assert ledger.writes <= 2 + (time.monotonic() - started) / FLUSH_EVERY
     assert ledger.claims == []
     shop.paywall.close()
     assert sum(total.count for total in ledger.totals(DAY, DAY + 1).block() if total.what == "offered") == 300

@@ -11,12 +11,8 @@ from l402_middleware.paywall.response import (
     body_length,
     pack,
     personal,
-    problem_response,
-    undelivered,
     unpack,
 )
-
-from .shop import code, field_of
 
 
 @pytest.mark.parametrize(
@@ -71,16 +67,19 @@ def test_what_the_client_waits_for(
     assert body_length(method, status, [(name.encode(), value.encode()) for name, value in headers]) == length
 
 
-def test_an_answer_that_could_not_be_settled() -> None:
-    """It is a whole problem, that says when to come again."""
-    assert code(undelivered()) == (503, "not-settled")
-    assert field_of(undelivered(), b"retry-after") == [b"5"]
-
-
-def test_when_to_come_again_is_said_or_not() -> None:
-    """Seconds where there are some, zero among them; no field where nobody knows."""
-    assert field_of(problem_response(503, "a", "A."), b"retry-after") == []
-    assert field_of(problem_response(503, "a", "A.", retry_after=0), b"retry-after") == [b"0"]
+@pytest.mark.parametrize(
+    ("given", "vary"),
+    [
+        ([], b"Authorization, Payment-Authorization"),
+        ([(b"vary", b"accept")], b"accept, Authorization, Payment-Authorization"),
+        ([(b"vary", b"payment-authorization")], b"payment-authorization, Authorization"),
+        ([(b"vary", b"*")], b"*"),
+    ],
+)
+def test_an_answer_varies_with_all_that_is_looked_at(given: Headers, vary: bytes) -> None:
+    """Wherever a credential may stand, a cache has to tell answers apart by it."""
+    headers = personal(given, (b"Authorization", b"Payment-Authorization"))
+    assert [value for name, value in headers if name == b"vary"] == [vary]
 
 
 names = st.binary(min_size=1, max_size=20)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from l402_middleware import ConfigurationError, Offer, Paywall, msats, paywall_from_settings, sats
+from l402_middleware.invoicing.failover import Failover
 from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
-from l402_middleware.paywall.bounds import MAX_INVOICE_EXPIRY, MAX_SETTING, MAX_SPOOL_BYTES
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.offer import Bind, is_priced_elsewhere, mark, offer_of, refuse_left_out
+from l402_middleware.paywall.parameters import MAX_INVOICE_EXPIRY, MAX_SETTING, MAX_SPOOL_BYTES, MAX_THREADS
 from l402_middleware.paywall.response import Response
 from l402_middleware.paywall.settings import rates_from, rules_from, unknown_settings
 from l402_middleware.providers.devnode import DevNode
-from l402_middleware.providers.failover import Failover
 from l402_middleware.providers.lnbits import LNbits
 from l402_middleware.rates import Kraken
 
@@ -79,7 +79,7 @@ def test_keys_from_a_file(tmp_path: Path) -> None:
     shop = shop_of({"L402_SECRET_KEYS": None, "L402_SECRET_KEYS_FILE": str(path)})
     credential = Shop().buy(Offer(10))
     assert isinstance(shop.decide(Offer(10), ask("GET /thing", credential)), Response)
-    shop.paywall._clock = Clock()
+    shop.paywall._admission._clock = Clock()
     assert isinstance(shop.decide(Offer(10), ask("GET /thing", credential)), Delivery)
 
 
@@ -215,6 +215,7 @@ def test_paywalls_that_can_not_work(arguments: tuple[Any], options: dict[str, An
         ("spool_bodies", 1, MAX_SETTING, False),
         ("spool_bytes", 1, MAX_SPOOL_BYTES, False),
         ("body_seconds", 1, MAX_SETTING, True),
+        ("price_threads", 1, MAX_THREADS, False),
     ],
 )
 def test_numbers(name: str, least: int, most: int, may_be_a_fraction: bool) -> None:
@@ -318,6 +319,8 @@ async def charges_for_all(status: int) -> bool:
         ({"bind": "path"}, "bind must be"),
         ({"max_body": -1}, "max_body must be"),
         ({"max_body": 1e6}, "max_body must be"),
+        ({"replay_for": -1}, "replay_for must be"),
+        ({"replay_for": "0"}, "replay_for must be"),
         ({"price": lambda request: 1, "bind": "endpoint"}, "a computed price cannot have bind"),
         ({"charge_if": 200}, "charge_if must be a plain function of the status, not 200"),
         ({"charge_if": None}, "charge_if must be"),
@@ -377,7 +380,15 @@ def test_an_endpoint_that_was_left_out() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"price": 11}, {"uses": 2}, {"valid_for": 60}, {"bind": "request"}, {"bind_caller": "ip"}, {"memo": "ten"}],
+    [
+        {"price": 11},
+        {"uses": 2},
+        {"valid_for": 60},
+        {"bind": "request"},
+        {"bind_caller": "ip"},
+        {"memo": "ten"},
+        {"replay_for": 0},
+    ],
     ids=lambda other: next(iter(other)),
 )
 def test_offers_with_the_same_terms(other: dict[str, Any]) -> None:

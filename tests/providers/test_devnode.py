@@ -15,8 +15,8 @@ from l402_middleware.core import bech32, invoice
 from l402_middleware.core.errors import ConfigurationError, ProviderError
 from l402_middleware.core.keys import KeyRing
 from l402_middleware.core.money import MAX_MSAT, Msat, msats, sats
+from l402_middleware.invoicing.provider import CreatedInvoice, InvoiceRequest, Provider
 from l402_middleware.providers.devnode import WALLET_PATH, DevNode, WalletRefusal
-from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest, Provider
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "core" / "vectors" / "bolt11_devnode.json").read_text()

@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from l402_middleware import Paywall
 from l402_middleware.ledgers import MemoryLedger
+from l402_middleware.outgoing.transport import MAX_REQUESTS
 from l402_middleware.providers import DevNode, Failover, LNbits, Provider
-from l402_middleware.providers.transport import MAX_REQUESTS
 from l402_middleware.starlette import L402Middleware, l402_required
 from tests.paywall.shop import KEY
 

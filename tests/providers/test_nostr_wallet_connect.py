@@ -17,7 +17,7 @@ import pytest
 from l402_middleware.core.errors import ConfigurationError, ProviderError
 from l402_middleware.core.money import sats
 from l402_middleware.flow import adrive, drive
-from l402_middleware.paywall.invoicing import Invoicing
+from l402_middleware.invoicing.invoicing import Invoicing
 from l402_middleware.providers import NostrWalletConnect
 from l402_middleware.testing.provider_contract import ProviderContract, request_for
 

@@ -11,6 +11,7 @@ from l402_middleware.core import invoice
 from l402_middleware.core.errors import ConfigurationError, ProviderError
 from l402_middleware.core.money import sats
 from l402_middleware.flow import drive
+from l402_middleware.invoicing.provider import NETWORKS
 from l402_middleware.providers import (
     LND,
     CoreLightning,
@@ -22,7 +23,6 @@ from l402_middleware.providers import (
     Provider,
     provider_from_url,
 )
-from l402_middleware.providers.access import NETWORKS
 
 from .emulators import CoreLightningEmulator, Emulator, LNDEmulator, Node, PhoenixdEmulator, certificate, running
 

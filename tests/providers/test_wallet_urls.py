@@ -42,7 +42,6 @@ SECRET = "71a8c14c1407c113601079c4302dab36460f0ccd0ad506f1f2dc73b5100e4f3c"
 )
 def test_a_lightning_address_by_url(url: str, provider: Any) -> None:
     """The same provider as the class makes."""
-    pytest.importorskip("lnurl", reason="the package lnurl is for Python 3.11 and 3.12")
     assert provider_from_url(url) == provider()
 
 
@@ -72,7 +71,7 @@ def test_a_nostr_wallet_by_url(url: str, network: str, tmp_path: Path, monkeypat
     [
         ("lightning:", "alice@wallet.example"),
         ("lightning:alice", "alice@wallet.example"),
-        ("lightning:alice@wallet.example?verify=1", "verify must be true or false"),
+        ("lightning:alice@wallet.example?verify=1", "verify is true or false"),
         ("lightning:alice@wallet.example?key=hunter2", "parameter 1 is none of allow_private_hosts, "),
         (WALLET, "give one of secret, secret_file and secret_env"),
         (f"{WALLET}?{RELAYS}", "give one of secret, secret_file and secret_env"),
@@ -87,7 +86,6 @@ def test_a_nostr_wallet_by_url(url: str, network: str, tmp_path: Path, monkeypat
 )
 def test_a_url_that_can_not_work_is_refused(url: str, message: str) -> None:
     """The error says what is missing, and repeats no secret."""
-    pytest.importorskip("lnurl", reason="the package lnurl is for Python 3.11 and 3.12")
     with pytest.raises(ConfigurationError, match=message) as caught:
         provider_from_url(url)
     assert SECRET not in str(caught.value)

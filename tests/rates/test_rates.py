@@ -6,17 +6,20 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from l402_middleware import ConfigurationError, Fiat, Rates, fiat, msats, usd
+from l402_middleware.bulkhead import Bulkhead
 from l402_middleware.core.errors import ProviderError, RateError
 from l402_middleware.flow import Flow, adrive, drive
 from l402_middleware.rates import Bitstamp, Coinbase, Kraken
@@ -392,3 +395,102 @@ def test_a_source_of_ones_own_is_held_to_the_same_rules() -> None:
     assert drive(Rates([_flow_source(Decimal(5))]).rate("USD")) == 5
     with pytest.raises(RateError, match="Source gave no decimal number above zero"):
         drive(Rates([_flow_source(Decimal(0))]).rate("USD"))
+
+
+def test_silent_sources_hold_three_threads() -> None:
+    """Of eight threads five are free again at once or in a quarter of a second, and serve those who have paid."""
+    market = SlowMarket()
+    rates = Rates([market])
+    with ThreadPoolExecutor(8) as pool:
+        first = [pool.submit(drive, rates.rate("USD"))]
+        assert market.entered.wait(10)
+        others = [pool.submit(drive, rates.rate("USD")) for _ in range(7)]
+        refused = [each.exception() for _, each in zip(range(5), as_completed(first + others, 10), strict=False)]
+        assert all(isinstance(error, RateError) for error in refused)
+        assert not first[0].done()
+        # Somebody who has paid: a thread is there.
+        assert pool.submit(lambda: "served").result(10) == "served"
+        market.go.set()
+        assert [each.result(20) for each in first + others if each.exception(20) is None] == [Decimal(100_000)] * 3
+    assert market.calls == ["USD"]
+
+
+def test_a_seat_in_haste_is_not_for_asking() -> None:
+    """Whoever has a quarter of a second only does not ask sources that need longer, and blames none of them."""
+    market = SlowMarket()
+    rates = Rates([market])
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(drive, rates.rate(currency)) for currency in ("USD", "EUR", "CHF")]
+        while len(rates._asking) < 3:
+            time.sleep(0.001)
+        rates._bulkhead = Bulkhead(1)
+        seat = rates._bulkhead.enter().block()
+        with pytest.raises(RateError, match="no GBP rate yet"):
+            drive(rates.rate("GBP"))
+        seat.leave()
+        market.go.set()
+        assert [each.result(10) for each in asking] == [Decimal(100_000)] * 3
+    assert drive(rates.rate("GBP")) == 100_000
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_two_thousand_tasks_are_woken_together(backend: str) -> None:
+    """While one asks, the others sleep until it is over, and all have its rate."""
+    go = threading.Event()
+
+    async def market(currency: str) -> Decimal:
+        await anyio.to_thread.run_sync(go.wait)
+        return Decimal(100_000)
+
+    rates = Rates([market])
+    found: list[Decimal] = []
+
+    async def want() -> None:
+        found.append(await adrive(rates.rate("USD")))
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2000):
+                tasks.start_soon(want)
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            (asking,) = rates._asking.values()
+            assert len(asking._loops) == 1
+            go.set()
+
+    anyio.run(main, backend=backend)
+    assert found == [Decimal(100_000)] * 2000
+
+
+@pytest.mark.anyio
+async def test_a_function_that_hangs_leaves_the_application_its_threads() -> None:
+    """A plain function is called in threads of our own."""
+    before = anyio.to_thread.current_default_thread_limiter().borrowed_tokens
+    seen: list[float] = []
+
+    def market(currency: str) -> Decimal:
+        seen.append(limiter.borrowed_tokens)
+        return Decimal(100_000)
+
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    await adrive(Rates([market]).rate("USD"))
+    assert seen == [before]
+
+
+def test_who_listens_hears_of_each_source() -> None:
+    """By name, with seconds, and the kind of what failed; of a rate that is there already nothing."""
+    heard: list[tuple[str, bool, str | None]] = []
+
+    def told(name: str, seconds: float, fault: str | None) -> None:
+        heard.append((name, 0 <= seconds < 60, fault))
+
+    def late(currency: str) -> Decimal:
+        raise ProviderError("timeout", "late")
+
+    def broken(currency: str) -> Decimal:
+        raise ERROR
+
+    rates = Rates([Market().__call__, late, broken])
+    for _ in range(3):
+        drive(rates.convert(usd("1"), told))
+    assert heard == [("__call__", True, None), ("late", True, "timeout"), ("broken", True, "bad-answer")]

@@ -22,8 +22,8 @@ from starlette.types import ASGIApp
 from l402_middleware import ConfigurationError, Msat, Offer, Paywall, ProviderError, RateError, RequestView, msats, sats
 from l402_middleware.core.invoice import Invoice, decode
 from l402_middleware.flow import Flow, adrive, drive
+from l402_middleware.invoicing.invoicing import Invoicing
 from l402_middleware.paywall.delivery import Delivery
-from l402_middleware.paywall.invoicing import Invoicing
 from l402_middleware.paywall.request import Body
 from l402_middleware.paywall.response import Response
 from l402_middleware.providers import InvoiceRequest, LNbits

@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 
 from l402_middleware import Msat, Paywall
 from l402_middleware.flow import Flow
+from l402_middleware.invoicing.provider import CreatedInvoice, InvoiceRequest
 from l402_middleware.providers import DevNode
-from l402_middleware.providers.provider import CreatedInvoice, InvoiceRequest
 
 from .customer import Customer
 

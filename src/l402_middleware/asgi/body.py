@@ -16,7 +16,7 @@ from .scope import Message, Receive, Scope, is_http_1
 T = TypeVar("T")
 
 # Of our own: the application's may all be busy, and the client has only so long to send its body.
-THREADS: Final = Threads("bodies", 8)
+THREADS: Final = Threads(8)
 
 # What a thread takes at once: waking it costs as much as hashing 64 KiB.
 PORTION: Final = 256 * 1024

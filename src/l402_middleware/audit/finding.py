@@ -6,7 +6,6 @@ from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any, Final, Literal, TypeAlias
 
-from ..decorator import PriceDecorator
 from ..paywall.offer import Offer, is_priced_elsewhere, offer_of
 
 Status: TypeAlias = Literal["priced", "free", "hole"]
@@ -76,7 +75,7 @@ def verdict_on(endpoint: object) -> Verdict:
                 "two @l402_required with different offers: every request for it fails", "take one of them away", offer
             )
         return Verdict("priced", offer=offer)
-    if isinstance(endpoint, PriceDecorator):
+    if getattr(endpoint, "__qualname__", "") == "l402_required.<locals>.decorate":
         return hole("@l402_required without a price: every request fails", "write @l402_required(price=...)")
     name = name_of(endpoint)
     hidden = next(_priced_inside(endpoint, set(), 0), None)

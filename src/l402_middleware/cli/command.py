@@ -8,12 +8,12 @@ from importlib.metadata import version
 
 from ..audit.loading import LoadingError
 from ..core.errors import ConfigurationError, LedgerError
-from . import credentials, doctor, ledger, routes
+from . import credentials, doctor, ledger, pay, routes
 from .output import Failure, printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0, 1 where it failed, 2 where it was called wrongly, 130 interrupted."""
+    """Run the command; the exit status: 0, 1 where it failed (`l402 pay` has more), 2 misused, 130 interrupted."""
     parser = _parser()
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
@@ -30,16 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     except (Failure, LedgerError, LoadingError) as error:
         print(f"l402: {printable(str(error))}", file=sys.stderr)  # noqa: T201 - the command's output
-        return 1
+        return error.status if isinstance(error, pay.Ended) else 1
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="l402", description="Tools for operators of an L402 paywall.")
+    parser = argparse.ArgumentParser(prog="l402", description="Tools for those who sell, and those who buy, over L402.")
     parser.add_argument("--version", action="version", version=f"l402_middleware {version('l402_middleware')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print JSON, for programs")
-    for module in (credentials, doctor, routes, ledger):
+    for module in (credentials, doctor, routes, ledger, pay):
         module.add_commands(commands, as_json)
     return parser

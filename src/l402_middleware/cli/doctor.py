@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError
-from ..doctor import Finding, examine
+from ..doctor import Diagnosis, examine
 from .arguments import currency, small
 from .output import Failure, printable, say, say_json
 
@@ -52,7 +52,7 @@ def _doctor(options: argparse.Namespace) -> None:
     ):
         findings.append(finding)
         if not options.json:
-            say(_diagnosis(finding))
+            say(_lines(finding))
             sys.stdout.flush()
     failed = sum(finding.status == "failed" for finding in findings)
     if options.json:
@@ -61,7 +61,7 @@ def _doctor(options: argparse.Namespace) -> None:
         raise Failure(f"{failed} of {len(findings)} findings failed")
 
 
-def _diagnosis(finding: Finding) -> Iterable[str]:
+def _lines(finding: Diagnosis) -> Iterable[str]:
     about = f"({finding.about}) " if finding.about else ""
     yield f"{finding.status:8} {finding.check:9} {printable(about + finding.found)}"
     if finding.remedy:

@@ -104,12 +104,12 @@ def _payment(options: argparse.Namespace) -> None:
         "endpoint": history.endpoint,
     }
     if options.json:
-        numbers = {"msat": history.msat, "uses": history.uses, "delivered": history.delivered, "revoked": revoked}
+        numbers = {"msat": history.msat, "uses": history.bought, "delivered": history.settled, "revoked": revoked}
         events = [{"at": event.at, "what": event.what} for event in history.events]
         say_json({**keys_of(sold), **numbers, "events": events})
         return
     sold["sats"] = _sats(history.msat)
-    sold["uses"] = "a pass" if history.uses is None else f"{history.delivered} of {history.uses} delivered"
+    sold["uses"] = "a pass" if history.bought is None else f"{history.settled} of {history.bought} delivered"
     sold["revoked"] = revoked
     sold["events"] = [f"{utc(event.at)}  {event.what}" for event in history.events]
     say(lines_of(sold))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ..audit import Exceptions, audit
 from ..audit.loading import load_application
 from .output import Failure, printable, say, say_json
-from .routes_table import lines, members
+from .route_table import lines, members
 
 if TYPE_CHECKING:
     from .arguments import Commands

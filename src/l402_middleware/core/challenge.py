@@ -22,27 +22,38 @@ class Challenge:
     def members(self) -> dict[str, str | int]:
         """The members of the JSON body beside RFC 9457's; two clients read nothing else.
 
-        The macaroon is also the `token`, and the price also `price_sats`: without that name one client's budget would
-        not hold. `expires_at` is the unix second until which the invoice can be paid.
+        The macaroon is also the `token`.
         """
-        amount = self.invoice.amount
-        assert amount is not None
-        return {
-            "macaroon": self.token,
-            "token": self.token,
-            "invoice": self.invoice.bolt11,
-            "payment_hash": self.invoice.payment_hash.hex(),
-            "amount_sats": amount.sats,
-            "price_sats": amount.sats,
-            "amount_msat": amount.msat,
-            "expires_at": self.invoice.expires_at,
-        }
+        return {"macaroon": self.token, "token": self.token, **invoice_members(self.invoice)}
 
 
-def problem(status: int, code: str, title: str) -> dict[str, str | int]:
-    """An RFC 9457 problem with our machine-readable `code`.
+def invoice_members(invoice: Invoice) -> dict[str, str | int]:
+    """What a challenge's JSON body says of its invoice, which has an amount, under whichever scheme it is paid.
+
+    The price is also `price_sats`: without that name one client's budget would not hold. `expires_at` is the unix
+    second until which the invoice can be paid.
+    """
+    amount = invoice.amount
+    assert amount is not None
+    return {
+        "invoice": invoice.bolt11,
+        "payment_hash": invoice.payment_hash.hex(),
+        "amount_sats": amount.sats,
+        "price_sats": amount.sats,
+        "amount_msat": amount.msat,
+        "expires_at": invoice.expires_at,
+    }
+
+
+def problem_type(code: str) -> str:
+    """The URI of one of our problems (RFC 9457, section 3.1.1)."""
+    return f"urn:l402:problem:{code}"
+
+
+def problem(status: int, code: str, title: str, uri: str | None = None) -> dict[str, str | int]:
+    """An RFC 9457 problem with our machine-readable `code`; its `type` is ours, or the `uri` that a scheme has for it.
 
     There is no `detail`: that member, like `challenge`, `resource`, `payment`, `settlement` and `accepts`,
     makes some client take the answer for another protocol's.
     """
-    return {"type": f"urn:l402:problem:{code}", "title": title, "status": status, "code": code}
+    return {"type": uri or problem_type(code), "title": title, "status": status, "code": code}

@@ -25,6 +25,9 @@ CredentialCode: TypeAlias = Literal[
     "wrong-caller",
     "already-used",
     "revoked",
+    "challenge-expired",
+    "method-unsupported",
+    "several-credentials",
 ]
 
 
@@ -48,7 +51,7 @@ class BadCredential(L402Error):
 
 
 _TITLES: dict[CredentialCode, str] = {
-    "malformed-credential": "The Authorization header is not a well-formed L402 credential.",
+    "malformed-credential": "The Authorization header is not a well-formed credential.",
     "invalid-credential": "The macaroon was not issued by this server, or was altered.",
     "invalid-preimage": "The preimage does not belong to this macaroon's payment.",
     "expired": "The credential has expired.",
@@ -58,6 +61,9 @@ _TITLES: dict[CredentialCode, str] = {
     "wrong-caller": "The credential is for another IP address or TLS client certificate than this request came with.",
     "already-used": "The credential has been used up.",
     "revoked": "The credential was revoked.",
+    "challenge-expired": "The Payment challenge has expired; the L402 credential of the same 402 may still be good.",
+    "method-unsupported": "The Payment credential is not for a charge over Lightning, which is all that is taken here.",
+    "several-credentials": "The request came with more than one Payment credential.",
 }
 
 

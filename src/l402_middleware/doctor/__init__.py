@@ -5,6 +5,6 @@ may be one is taken out of every message.
 """
 
 from .checks import examine
-from .finding import Finding
+from .diagnosis import Diagnosis
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Diagnosis", "examine"]

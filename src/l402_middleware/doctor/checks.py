@@ -7,13 +7,13 @@ from functools import partial
 from typing import Final
 
 from ..core.errors import ConfigurationError, LedgerError, ProviderError, ProviderFault
-from ..redaction import Redaction, place, provider_urls
-from .finding import Examination, Finding
+from .diagnosis import Diagnosis, Examination
 from .keys import keys_are_good
 from .ledger import ledger_can_be_used
 from .limit import limit_counts
 from .provider import provider_makes_an_invoice
 from .rates import sources_agree
+from .redaction import Redaction, place, provider_urls
 from .settings import paywall_starts, settings_can_be_read
 
 _REMEDIES: Final[dict[ProviderFault, str]] = {
@@ -35,7 +35,7 @@ def examine(
     amount: int = 1,
     currency: str | None = None,
     seconds: float = 30,
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     """Try everything that `settings` (an environment) name, one thing after the other.
 
     A check that fails, or takes longer than `seconds`, does not stop the others. Each provider's invoice is over
@@ -49,7 +49,7 @@ def examine(
     wallets = {
         f"{number} of {len(urls)}, {place(url)}" if len(urls) > 1 else "": url for number, url in enumerate(urls, 1)
     }
-    checks: list[tuple[str, Callable[[], Iterable[Finding]], str]] = [
+    checks: list[tuple[str, Callable[[], Iterable[Diagnosis]], str]] = [
         ("settings", partial(settings_can_be_read, examination), ""),
         ("ledger", partial(ledger_can_be_used, examination), ""),
         ("keys", partial(keys_are_good, examination), ""),
@@ -67,26 +67,26 @@ def examine(
                 failures.add(finding.found)
 
 
-def _within(seconds: float, name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    found: list[Finding] = []
+def _within(seconds: float, name: str, check: Callable[[], Iterable[Diagnosis]]) -> list[Diagnosis]:
+    found: list[Diagnosis] = []
 
     def run() -> None:
         try:
             for finding in check():
                 found.append(finding)  # noqa: PERF402 - what was found before a failure counts
         except ProviderError as error:
-            found.append(Finding(name, "failed", str(error), _REMEDIES[error.kind]))
+            found.append(Diagnosis(name, "failed", str(error), _REMEDIES[error.kind]))
         except (ConfigurationError, LedgerError) as error:
-            found.append(Finding(name, "failed", str(error)))
+            found.append(Diagnosis(name, "failed", str(error)))
         except Exception as error:
             # Its message is anybody's, and may hold a secret.
-            found.append(Finding(name, "failed", f"the check itself failed with {type(error).__name__}"))
+            found.append(Diagnosis(name, "failed", f"the check itself failed with {type(error).__name__}"))
 
     thread = threading.Thread(target=run, name=f"l402 doctor: {name}", daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        late = Finding(
+        late = Diagnosis(
             name,
             "failed",
             f"it was not over after {seconds:g} s",

@@ -4,19 +4,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .finding import Finding
+from .diagnosis import Diagnosis
 
 
-def private(check: str, path: Path) -> Iterator[Finding]:
+def private(check: str, path: Path) -> Iterator[Diagnosis]:
     """Warn where others may read the file."""
     if os.name == "posix" and path.stat().st_mode & 0o077:
-        yield Finding(check, "warning", f"others may read {path}, which holds a secret", f"chmod 600 {path}")
+        yield Diagnosis(check, "warning", f"others may read {path}, which holds a secret", f"chmod 600 {path}")
 
 
-def own(path: Path) -> Iterator[Finding]:
+def own(path: Path) -> Iterator[Diagnosis]:
     """Warn where the ledger's file is not of the user who runs this."""
     if os.name == "posix" and path.stat().st_uid != os.geteuid():
-        yield Finding(
+        yield Diagnosis(
             "ledger",
             "warning",
             f"{path} belongs to another user",

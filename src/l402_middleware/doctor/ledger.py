@@ -10,12 +10,12 @@ from secrets import token_bytes
 from ..core.errors import ConfigurationError, LedgerError
 from ..ledgers import MemoryLedger, SQLiteLedger, ledger_from_url
 from ..ledgers.ledger import Claim, Held, Ledger, day_of
-from ..redaction import place, provider_urls
+from .diagnosis import Diagnosis, Examination
 from .files import own, private
-from .finding import Examination, Finding
+from .redaction import place, provider_urls
 
 
-def ledger_can_be_used(examination: Examination) -> Iterator[Finding]:
+def ledger_can_be_used(examination: Examination) -> Iterator[Diagnosis]:
     """The ledger opens, and a use can be held there."""
     url = examination.settings.get("L402_LEDGER")
     if not url and provider_urls(examination.settings) != ["dev:"]:
@@ -23,7 +23,7 @@ def ledger_can_be_used(examination: Examination) -> Iterator[Finding]:
     ledger = ledger_from_url(url or "memory:")
     examination.ledger = ledger
     if isinstance(ledger, MemoryLedger):
-        yield Finding(
+        yield Diagnosis(
             "ledger",
             "warning",
             "MemoryLedger: only one process can use it, and what was used up is forgotten when that ends",
@@ -40,7 +40,7 @@ def ledger_can_be_used(examination: Examination) -> Iterator[Finding]:
     where = ledger.path if isinstance(ledger, SQLiteLedger) else place(url or "")
     with closing(ledger):
         _try(ledger)
-    yield Finding(
+    yield Diagnosis(
         "ledger",
         "ok",
         f"{type(ledger).__name__} {where} can be read and written: "
@@ -58,10 +58,10 @@ def _try(ledger: Ledger) -> None:
         payment_hash=token_bytes(32),
         token_id=token_bytes(32),
         hold_id=token_bytes(16),
-        uses=1,
+        bought=1,
         request=token_bytes(32),
         endpoint="l402 doctor",
-        msat=1000,
+        msat=0,
         now=now,
         lease_until=now + 60,
         forget_at=now + 3600,
@@ -72,7 +72,7 @@ def _try(ledger: Ledger) -> None:
         raise LedgerError("the ledger lost a use that it had just held; do several servers stand behind its address?")
 
 
-def _try_folder(path: Path) -> Finding:
+def _try_folder(path: Path) -> Diagnosis:
     """Try a ledger beside where `path` will be: made by whoever runs this, the file might not be the application's."""
     try:
         with (
@@ -81,13 +81,13 @@ def _try_folder(path: Path) -> Finding:
         ):
             _try(ledger)
     except OSError as error:
-        return Finding(
+        return Diagnosis(
             "ledger",
             "failed",
             f"no file can be made in {path.parent}: {error.strerror}",
             "make that folder, and give the application's user the right to write there",
         )
-    return Finding(
+    return Diagnosis(
         "ledger",
         "ok",
         f"SQLiteLedger {path} is not there yet; a trial file in its folder can be read and written, and is gone again",

@@ -6,10 +6,10 @@ from contextlib import closing
 from ..flow import drive
 from ..paywall.settings import rates_from
 from ..rates import Rates
-from .finding import Examination, Finding
+from .diagnosis import Diagnosis, Examination
 
 
-def sources_agree(examination: Examination) -> Iterator[Finding]:
+def sources_agree(examination: Examination) -> Iterator[Diagnosis]:
     """Each source of exchange rates is asked, and most of them agree."""
     rates = rates_from(examination.settings)
     if rates is None and examination.currency is None:
@@ -19,11 +19,11 @@ def sources_agree(examination: Examination) -> Iterator[Finding]:
         agreed, answers = drive(asked.survey(currency))
     for _, answer in answers:
         if isinstance(answer, str):
-            yield Finding("rates", "warning", answer, "open the firewall, or name other sources in L402_RATES")
+            yield Diagnosis("rates", "warning", answer, "open the firewall, or name other sources in L402_RATES")
     given = ", ".join(f"{name} {answer:f}" for name, answer in answers if not isinstance(answer, str))
     if agreed is None:
         found = f"no {currency} rate: {f'the sources do not agree: {given}' if given else 'no source gives one'}"
         remedy = "name more sources in L402_RATES; without a rate, a fiat price is a 503"
-        yield Finding("rates", "failed", found, remedy)
+        yield Diagnosis("rates", "failed", found, remedy)
     else:
-        yield Finding("rates", "ok", f"1 bitcoin is {agreed:f} {currency} ({given})")
+        yield Diagnosis("rates", "ok", f"1 bitcoin is {agreed:f} {currency} ({given})")

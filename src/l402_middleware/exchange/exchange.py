@@ -9,8 +9,9 @@ from ..flow import Flow
 from ..paywall.delivery import Delivery
 from ..paywall.offer import Offer, Sale
 from ..paywall.paywall import Decision, Paywall
+from ..paywall.rendering import undelivered
 from ..paywall.request import RequestView
-from ..paywall.response import Headers, Response, body_length, undelivered
+from ..paywall.response import Headers, Response, body_length
 from .states import CUT_SHORT_IS_LEFT, IS_OUT, LEFT, OVER, TABLE, Input, Output, State
 
 log = logging.getLogger("l402_middleware")
@@ -246,6 +247,8 @@ class Exchange:
             raise BrokenProtocol(f"the answer cannot take {event.name} in the state {self.state.name}")
 
     def _on(self, event: Input) -> Output:
-        self._check(event)
-        self.state, output = TABLE[self.state][event]
+        row = TABLE[self.state]
+        if event not in row:
+            self._check(event)
+        self.state, output = row[event]
         return output

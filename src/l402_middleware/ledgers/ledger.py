@@ -1,9 +1,10 @@
-"""What a ledger must be able to do: count the uses of each payment, once, whoever asks at the same time.
+"""What a ledger must be able to do: count the units of each payment, once, whoever asks at the same time.
 
-A payment buys a number of deliveries. To deliver, a worker *holds* one use, runs the handler, and then
-*settles* the hold (delivered: the use is gone) or *releases* it (failed: the use is back). A hold is a
-lease: a worker that dies without a word loses it when the lease ends, and the use is back. Every state
-is keyed by the payment hash, never by a token's text, which anybody can rewrite.
+A payment bought a number of units: a single use 1, a bundle n, a balance its millisatoshis; a pass has no number. To
+deliver, a worker *holds* some of them, runs the handler, and then *settles* the hold (delivered: what was used is gone,
+the rest is back) or *releases* it (failed: all of it is back). Always: what is settled and what is held is never more
+than what was bought. A hold is a lease: a worker that dies without a word loses it when the lease ends, and its units
+are free for others. Every state is keyed by the payment hash, never by a token's text, which anybody can rewrite.
 
 It also keeps the record: what happened to each payment for as long as the payment is remembered, and
 totals by day and endpoint for good.
@@ -18,50 +19,60 @@ from ..flow import Step
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One use of one payment, asked for by one request.
+    """Units of one payment, asked for by one request.
 
-    `hold_id` is 16 fresh random bytes that name this attempt; `uses` is what the payment bought, None for a
-    pass; `request` is the digest of the request. Times are unix seconds: after `forget_at` the
-    credential can no longer be valid, with a margin for clocks, and the ledger may forget it.
+    `hold_id` is 16 fresh random bytes that name this attempt; `bought` is how many units the payment bought, None for
+    a pass; `request` is the digest of the request. Wanted are `most` units, or as many as are left if these are at
+    least `least` (1 <= least <= most). `once` says that the request is answered once: while it runs, the same request
+    is `Busy`, and later its kept answer is given again, also where units are left.
+    `scheme` and `backend` are noted with the payment: how its credential was presented, and what made its invoice.
+    Times are unix seconds: after `forget_at` the credential can no longer be valid, with a margin for clocks, and
+    the ledger may forget it. A claim over 0 msat is nobody's payment, and is not counted as `paid`.
     """
 
     payment_hash: bytes
     token_id: bytes
     hold_id: bytes
-    uses: int | None
+    bought: int | None
     request: bytes
     endpoint: str
     msat: int
     now: float
     lease_until: float
     forget_at: float
+    most: int = 1
+    least: int = 1
+    once: bool = False
+    scheme: str = "l402"
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The use is this request's.
+    """`units` are this request's.
 
-    `uses_left` are left beside it (settled and running ones not counted), None for a pass. `confirmed` says that
-    the backend has been asked about this payment before, and had received it.
+    `left` are left beside them (neither settled nor held by others that run), None for a pass, of which nothing is
+    held. `confirmed` says that the backend has been asked about this payment before, and had received it.
     """
 
-    uses_left: int | None
+    left: int | None
     confirmed: bool = False
+    units: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Every use that is left is held by a request that still runs."""
+    """Too few units are free as long as other requests hold theirs: come again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Every use has been delivered, and there is no answer to give again to this request."""
+    """Too few units are left, whatever becomes of those that are held, and there is no answer to give again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Every use has been delivered, and this request's answer was kept: it, byte for byte as it was settled."""
+    """The answer to the same request was kept: it, byte for byte as it was settled."""
 
     answer: bytes = field(repr=False)
 
@@ -73,13 +84,43 @@ class Revoked:
 
 Outcome: TypeAlias = Held | Busy | Spent | Kept | Revoked
 
-What: TypeAlias = Literal["paid", "delivered", "replayed", "released", "lapsed", "confirmed", "offered", "refused"]
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """The top-up is the payment's, of which `left` units are now free."""
+
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The payment takes no top-up: it is closed, a pass, or not remembered."""
+
+
+Credit: TypeAlias = Credited | Busy | Spent | Revoked | Closed
+
+What: TypeAlias = Literal[
+    "paid",
+    "delivered",
+    "replayed",
+    "released",
+    "lapsed",
+    "confirmed",
+    "topped-up",
+    "granted",
+    "closed",
+    "refunded",
+    "offered",
+    "refused",
+]
 """What the record counts.
 
-`paid`: a payment at its first delivery (a pass: at its first use), once, with its amount. `delivered`: a hold that
-was settled. `replayed`: a kept answer given again. `released`: a hold given back. `lapsed`: a hold whose lease ended
-and whose use another request took. `confirmed`: the backend was asked, and had the payment. `offered`: a challenge;
-`refused`: a credential refused; these two are counted, and never belong to a payment.
+`paid`: a payment whose credential was first found good, once, with its amount. `delivered`: a hold that was settled.
+`replayed`: a kept answer given again. `released`: a hold given back. `lapsed`: a hold whose lease ended and whose units
+others took. `confirmed`: the backend was asked, and had the payment. `topped-up`: another payment's worth was added.
+`granted`: more units out of goodwill. `closed`: nothing can be held any more, of a payment that was closed or became a
+top-up. `refunded`: paid back. `offered`: a challenge; `refused`: a credential refused; these two are counted, and never
+belong to a payment.
 """
 
 
@@ -97,6 +138,11 @@ class Total:
 def day_of(at: float) -> int:
     """The UTC day of a unix time, as the record counts days."""
     return int(at // 86400)
+
+
+def total_of(at: float, endpoint: str, what: What, msat: int) -> Total:
+    """What the record counts when this happens to a payment of so many msat."""
+    return Total(day_of(at), endpoint, what, 1, msat if what == "paid" else 0)
 
 
 def encode_endpoint(endpoint: str) -> bytes:
@@ -124,15 +170,21 @@ class Event:
 class History:
     """One payment, from its first use on.
 
-    `uses` is None for a pass, `delivered` the uses that are settled; `events` are the newest 100, oldest first.
+    `bought` is None for a pass, and has top-ups in it; `settled` are the units that were delivered. `shown_at` is
+    when its credential was first found good, in unix seconds; `closed_with` how many units were left when it was
+    closed, None while it is open. `events` are the newest 100, oldest first.
     """
 
     payment_hash: bytes
     token_id: bytes
     endpoint: str
     msat: int
-    uses: int | None
-    delivered: int
+    bought: int | None
+    settled: int
+    shown_at: float
+    scheme: str
+    backend: str
+    closed_with: int | None
     events: tuple[Event, ...]
 
 
@@ -148,28 +200,55 @@ class Ledger(Protocol):
         """Whether `keep_key` can be used; if not, the operator has to configure secret keys."""
 
     def hold(self, claim: Claim) -> Step[Outcome]:
-        """Hold one use until `claim.lease_until`.
+        """Hold what `claim` asks for until `claim.lease_until`.
 
-        Holds whose lease has ended by `claim.now` count as released. `Kept` is the outcome where all
-        uses are settled, an answer was kept, its time is not over, and it was given to the same
-        `claim.request`. A pass is only recorded: its outcome is `Held`, without a hold to settle, or `Revoked`.
+        A payment that is new is noted as `paid`. Where fewer than `claim.least` units are free, the outcome is `Busy`
+        if they would be were nothing held; else `Kept` where an answer to the same `claim.request` was kept and its
+        time is not over, and `Spent` where not.
+        Units whose lease has ended by `claim.now` are free. Their holds lapse where they have to make room: no more
+        of them than needed, the one whose lease ended first before the others. The rest can still be settled.
+        A pass is only recorded: its outcome is `Held`, without a hold to settle, or `Revoked`.
+        """
+
+    def extend(
+        self, payment_hash: bytes, hold_id: bytes, more: int, least: int, now: float, lease_until: float
+    ) -> Step[int]:
+        """Add `more` units to a hold, or as many as are free if these are at least `least`, and say how many.
+
+        0 where there are too few, or the hold is no longer there. One that is there lasts until `lease_until`.
         """
 
     def renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Step[bool]:
         """Move the end of a lease; False where the hold is no longer there."""
 
     def settle(
-        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
+        self, payment_hash: bytes, hold_id: bytes, used: int, now: float, answer: bytes | None, replay_until: float
     ) -> Step[bool]:
-        """Turn a hold into a delivery, and keep `answer` (if any) until `replay_until`, in one step.
+        """Deliver `used` of a hold's units, give back the rest, and keep `answer` (if any) until `replay_until`.
 
-        False where the hold is no longer there, because its lease ended and another request took the
-        use: then nothing was changed, and the caller must not deliver. A hold whose lease ended but that nobody
-        took settles as any other.
+        One step. An answer is kept for the request of the hold, and takes the place of an earlier one for the same.
+        False where the hold is no longer there, because its lease ended and others took its units, or where it has
+        fewer than `used`: then nothing was changed, and the caller must not deliver. A hold whose lease ended but
+        whose units nobody took settles as any other, also one of a payment that was closed meanwhile.
         """
 
     def release(self, payment_hash: bytes, hold_id: bytes, now: float) -> Step[None]:
-        """Give a held use back. Releasing a hold that is not there (never taken, ended, settled) changes nothing."""
+        """Give a hold's units back. One that is not there (never taken, ended, settled) changes nothing."""
+
+    def credit(self, payment_hash: bytes, by: Claim) -> Step[Credit]:
+        """Top up a payment by all that the one in `by` has bought, which buys nothing itself from then on.
+
+        `Spent` where the other one is a pass, was used, closed or credited to a third, `Busy` where a request holds
+        units of it, `Revoked` where its token or the payment's was revoked. Repeated, the step changes nothing and
+        says how many units are free now. The hold, the leases and the request in `by` are not looked at.
+        """
+
+    def close_payment(self, payment_hash: bytes, now: float) -> Step[int | None]:
+        """Let nothing be held of a payment any more, and say how many units were neither settled nor held.
+
+        Repeated, it says the same number again. Holds that run can still be settled; what they give back then is in
+        no number. Holds whose lease has ended lapse. A pass has 0 left. None where the payment is not remembered.
+        """
 
     def confirm(self, payment_hash: bytes, now: float) -> Step[None]:
         """Remember that the backend has received this payment, for as long as the payment is remembered."""
@@ -191,6 +270,9 @@ class Ledger(Protocol):
 
     def keep_key(self, candidate: str) -> Step[str]:
         """The secret kept in this ledger; `candidate` is kept and returned where there is none yet."""
+
+    def kept_key(self) -> Step[str | None]:
+        """The secret kept in this ledger; None where there is none, or none is kept here."""
 
     def close(self) -> None:
         """Give up connections, files and threads. A later step opens them again."""

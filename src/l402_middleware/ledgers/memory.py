@@ -2,60 +2,18 @@
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TypeVar
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Step
-from .ledger import (
-    HISTORY_EVENTS,
-    Busy,
-    Claim,
-    Event,
-    Held,
-    History,
-    Kept,
-    Outcome,
-    Revoked,
-    Spent,
-    Total,
-    What,
-    day_of,
-)
+from .ledger import Claim, Closed, Credit, Credited, History, Outcome, Revoked, Total, What
+from .memory_payment import Payment
 
 T = TypeVar("T")
 
 REMEDY = 'use SQLiteLedger("l402.db"), which all workers on one machine share'
-
-
-@dataclass(slots=True)
-class _Hold:
-    lease_until: float
-    request: bytes
-
-
-@dataclass(slots=True)
-class _KeptAnswer:
-    answer: bytes
-    request: bytes
-    replay_until: float
-
-
-@dataclass(slots=True)
-class _Payment:
-    token_id: bytes
-    endpoint: str
-    msat: int
-    uses: int | None
-    forget_at: float
-    settled: int = 0
-    confirmed: bool = False
-    holds: dict[bytes, _Hold] = field(default_factory=dict)
-    kept: _KeptAnswer | None = None
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=HISTORY_EVENTS))
 
 
 class _Immediate(Step[T]):
@@ -73,7 +31,7 @@ class _Immediate(Step[T]):
 
 
 class MemoryLedger:
-    """Uses counted in this process's memory; any number of its threads and event loops may share it.
+    """Units counted in this process's memory; any number of its threads and event loops may share it.
 
     Raises `ConfigurationError` where `WEB_CONCURRENCY` announces several workers. A forked child would
     count for itself, and each worker would honour the same payment, so every step there raises `LedgerError`.
@@ -82,16 +40,21 @@ class MemoryLedger:
 
     keeps_keys = True
 
+    @classmethod
+    def from_url(cls, url: str) -> "MemoryLedger | None":
+        """`memory:`, and nothing else."""
+        return cls() if url == "memory:" else None
+
     def __init__(self) -> None:
         workers = os.environ.get("WEB_CONCURRENCY", "").strip()
         if workers.isdecimal() and int(workers) > 1:
             raise ConfigurationError(
-                f"MemoryLedger with WEB_CONCURRENCY={int(workers)}: each worker would count the uses of a payment "
+                f"MemoryLedger with WEB_CONCURRENCY={int(workers)}: each worker would count the units of a payment "
                 f"for itself, so one payment would be honoured several times; {REMEDY}"
             )
         self._process = os.getpid()
         self._lock = threading.Lock()
-        self._payments: dict[bytes, _Payment] = {}
+        self._payments: dict[bytes, Payment] = {}
         self._due: list[tuple[float, bytes]] = []
         self._revoked: set[bytes] = set()
         self._totals: dict[tuple[int, str, What], tuple[int, int]] = {}
@@ -100,16 +63,27 @@ class MemoryLedger:
     def hold(self, claim: Claim) -> Step[Outcome]:
         return _Immediate(self._hold, claim)
 
+    def extend(
+        self, payment_hash: bytes, hold_id: bytes, more: int, least: int, now: float, lease_until: float
+    ) -> Step[int]:
+        return _Immediate(self._extend, payment_hash, hold_id, more, least, now, lease_until)
+
     def renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Step[bool]:
         return _Immediate(self._renew, payment_hash, hold_id, lease_until)
 
     def settle(
-        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
+        self, payment_hash: bytes, hold_id: bytes, used: int, now: float, answer: bytes | None, replay_until: float
     ) -> Step[bool]:
-        return _Immediate(self._settle, payment_hash, hold_id, now, answer, replay_until)
+        return _Immediate(self._settle, payment_hash, hold_id, used, now, answer, replay_until)
 
     def release(self, payment_hash: bytes, hold_id: bytes, now: float) -> Step[None]:
         return _Immediate(self._release, payment_hash, hold_id, now)
+
+    def credit(self, payment_hash: bytes, by: Claim) -> Step[Credit]:
+        return _Immediate(self._credit, payment_hash, by)
+
+    def close_payment(self, payment_hash: bytes, now: float) -> Step[int | None]:
+        return _Immediate(self._close_payment, payment_hash, now)
 
     def confirm(self, payment_hash: bytes, now: float) -> Step[None]:
         return _Immediate(self._confirm, payment_hash, now)
@@ -132,6 +106,9 @@ class MemoryLedger:
     def keep_key(self, candidate: str) -> Step[str]:
         return _Immediate(self._keep_key, candidate)
 
+    def kept_key(self) -> Step[str | None]:
+        return _Immediate(self._kept_key)
+
     def close(self) -> None:
         """Nothing to give up: what was counted stays counted."""
 
@@ -139,75 +116,72 @@ class MemoryLedger:
         with self._locked():
             if claim.token_id in self._revoked:
                 return Revoked()
-            payment = self._payments.get(claim.payment_hash)
-            if payment is None:
-                payment = self._payments[claim.payment_hash] = _Payment(
-                    claim.token_id, claim.endpoint, claim.msat, claim.uses, claim.forget_at
-                )
-                heappush(self._due, (claim.forget_at, claim.payment_hash))
-                if claim.uses is None:
-                    self._note(payment, claim.now, "paid")
-            payment.forget_at = max(payment.forget_at, claim.forget_at)
-            outcome = self._decide(payment, claim)
+            outcome = self._shown(claim).hold(claim)
             self._prune(claim.now)
             return outcome
 
-    def _decide(self, payment: _Payment, claim: Claim) -> Outcome:
-        if payment.uses is None:
-            return Held(None, payment.confirmed)
-        holds = payment.holds
-        active = sum(hold.lease_until > claim.now for hold in holds.values())
-        if payment.settled + active < payment.uses:
-            if payment.settled + len(holds) >= payment.uses:
-                del holds[min(holds, key=lambda hold_id: holds[hold_id].lease_until)]
-                self._note(payment, claim.now, "lapsed")
-            holds[claim.hold_id] = _Hold(claim.lease_until, claim.request)
-            return Held(payment.uses - payment.settled - active - 1, payment.confirmed)
-        if payment.settled < payment.uses:
-            return Busy()
-        kept = payment.kept
-        if kept is not None and kept.request == claim.request and claim.now < kept.replay_until:
-            self._note(payment, claim.now, "replayed")
-            return Kept(kept.answer)
-        return Spent()
+    def _shown(self, claim: Claim) -> Payment:
+        """The payment of a claim, remembered for as long as that asks for."""
+        payment = self._payments.get(claim.payment_hash)
+        if payment is None:
+            payment = Payment(claim, self._add, claim.bought, claim.forget_at)
+            self._payments[claim.payment_hash] = payment
+            heappush(self._due, (claim.forget_at, claim.payment_hash))
+            if claim.msat:
+                payment.note(claim.now, "paid")
+        payment.forget_at = max(payment.forget_at, claim.forget_at)
+        return payment
+
+    def _extend(
+        self, payment_hash: bytes, hold_id: bytes, more: int, least: int, now: float, lease_until: float
+    ) -> int:
+        with self._locked():
+            payment = self._payments.get(payment_hash)
+            return 0 if payment is None else payment.extend(hold_id, more, least, now, lease_until)
 
     def _renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> bool:
         with self._locked():
             payment = self._payments.get(payment_hash)
-            if payment is None or hold_id not in payment.holds:
-                return False
-            payment.holds[hold_id].lease_until = lease_until
-            return True
+            return payment is not None and payment.renew(hold_id, lease_until)
 
     def _settle(
-        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
+        self, payment_hash: bytes, hold_id: bytes, used: int, now: float, answer: bytes | None, replay_until: float
     ) -> bool:
         with self._locked():
             payment = self._payments.get(payment_hash)
-            hold = payment.holds.pop(hold_id, None) if payment is not None else None
-            if payment is None or hold is None:
+            if payment is None or not payment.settle(hold_id, used, now, answer, replay_until):
                 return False
-            if not payment.settled:
-                self._note(payment, now, "paid")
-            payment.settled += 1
-            self._note(payment, now, "delivered")
             if answer is not None:
-                payment.kept = _KeptAnswer(answer, hold.request, replay_until)
                 heappush(self._due, (replay_until, payment_hash))
             return True
 
     def _release(self, payment_hash: bytes, hold_id: bytes, now: float) -> None:
         with self._locked():
+            if (payment := self._payments.get(payment_hash)) is not None:
+                payment.release(hold_id, now)
+
+    def _credit(self, payment_hash: bytes, by: Claim) -> Credit:
+        with self._locked():
+            if by.token_id in self._revoked:
+                return Revoked()
+            payment, other = self._payments.get(payment_hash), self._payments.get(by.payment_hash)
+            if payment is not None and other is not None and other.credited_to == payment_hash:
+                return Credited(payment.free(by.now))
+            if payment is None or not payment.takes_credit:
+                return Closed()
+            if payment.first.token_id in self._revoked:
+                return Revoked()
+            return payment.take_over(self._shown(by), by) or Credited(payment.free(by.now))
+
+    def _close_payment(self, payment_hash: bytes, now: float) -> int | None:
+        with self._locked():
             payment = self._payments.get(payment_hash)
-            if payment is not None and payment.holds.pop(hold_id, None) is not None:
-                self._note(payment, now, "released")
+            return None if payment is None else payment.close(now)
 
     def _confirm(self, payment_hash: bytes, now: float) -> None:
         with self._locked():
-            payment = self._payments.get(payment_hash)
-            if payment is not None and not payment.confirmed:
-                payment.confirmed = True
-                self._note(payment, now, "confirmed")
+            if (payment := self._payments.get(payment_hash)) is not None:
+                payment.confirm(now)
 
     def _revoke(self, token_id: bytes) -> None:
         with self._locked():
@@ -230,21 +204,7 @@ class MemoryLedger:
     def _history(self, payment_hash: bytes) -> History | None:
         with self._locked():
             payment = self._payments.get(payment_hash)
-            if payment is None:
-                return None
-            return History(
-                payment_hash,
-                payment.token_id,
-                payment.endpoint,
-                payment.msat,
-                payment.uses,
-                payment.settled,
-                tuple(payment.events),
-            )
-
-    def _note(self, payment: _Payment, at: float, what: What) -> None:
-        payment.events.append(Event(at, what))
-        self._add(Total(day_of(at), payment.endpoint, what, 1, payment.msat if what == "paid" else 0))
+            return None if payment is None else payment.history()
 
     def _add(self, total: Total) -> None:
         count, msat = self._totals.get((total.day, total.endpoint, total.what), (0, 0))
@@ -254,6 +214,10 @@ class MemoryLedger:
         with self._locked():
             if self._key is None:
                 self._key = candidate
+            return self._key
+
+    def _kept_key(self) -> str | None:
+        with self._locked():
             return self._key
 
     def _locked(self) -> threading.Lock:
@@ -274,9 +238,7 @@ class MemoryLedger:
             payment = self._payments.get(payment_hash)
             if payment is None:
                 continue
-            if payment.kept is not None and payment.kept.replay_until <= now:
-                payment.kept = None
-            wanted_until = max(payment.forget_at, *(hold.lease_until for hold in payment.holds.values()), now)
+            wanted_until = payment.forget(now)
             if wanted_until > now:
                 heappush(self._due, (wanted_until, payment_hash))
             else:

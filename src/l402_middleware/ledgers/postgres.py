@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..core.errors import ConfigurationError
 from ..flow import Step
@@ -10,6 +10,9 @@ from .ledger import (
     HISTORY_EVENTS,
     Busy,
     Claim,
+    Closed,
+    Credit,
+    Credited,
     Event,
     Held,
     History,
@@ -21,9 +24,8 @@ from .ledger import (
     decode_endpoint,
     encode_endpoint,
 )
-
-if TYPE_CHECKING:
-    from .postgres_connections import Connections, Rows
+from .postgres_connections import Connections, Rows
+from .postgres_failures import place_of
 
 T = TypeVar("T")
 
@@ -32,7 +34,7 @@ PRUNE_MOST: Final = 64
 
 
 class PostgresLedger:
-    """Uses counted in the schema `l402` of the database at `url`, for any number of machines, threads and event loops.
+    """Units counted in the schema `l402` of the database at `url`, for any number of machines, threads and event loops.
 
     `url` is libpq's (`postgresql://user:password@host:5432/database`). The schema is made and brought up to date at
     the first step; where the role may not create one, give it an empty schema `l402` that it owns. A step that
@@ -45,13 +47,12 @@ class PostgresLedger:
 
     keeps_keys = True
 
+    @classmethod
+    def from_url(cls, url: str) -> "PostgresLedger":
+        """Whatever libpq reads."""
+        return cls(url)
+
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
-        try:
-            from .postgres_connections import Connections, place_of  # noqa: PLC0415 - only the extra `postgres` brings psycopg
-        except ImportError as missing:
-            raise ConfigurationError(
-                "PostgresLedger needs psycopg, which is not installed: pip install 'l402_middleware[postgres]'"
-            ) from missing
         if pool_size < 1:
             raise ConfigurationError(f"PostgresLedger(pool_size={pool_size}): give at least one connection")
         self._connections = Connections(url, place_of(url), pool_size)
@@ -62,28 +63,57 @@ class PostgresLedger:
             claim.payment_hash,
             claim.token_id,
             claim.hold_id,
-            claim.uses,
+            claim.bought,
             claim.request,
             encode_endpoint(claim.endpoint),
             claim.msat,
             claim.now,
             claim.lease_until,
             claim.forget_at,
+            claim.most,
+            claim.least,
+            claim.once,
+            claim.scheme,
+            claim.backend,
         )
         if next(self._holds) % PRUNE_EVERY:
             return self._step(_outcome, _HOLD, *values)
         return self._step(_outcome, _HOLD_AND_PRUNE, claim.now, PRUNE_MOST, *values)
 
+    def extend(
+        self, payment_hash: bytes, hold_id: bytes, more: int, least: int, now: float, lease_until: float
+    ) -> Step[int]:
+        return self._step(_first, _EXTEND, payment_hash, hold_id, more, least, now, lease_until)
+
     def renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Step[bool]:
         return self._step(_first, _RENEW, payment_hash, hold_id, lease_until)
 
     def settle(
-        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
+        self, payment_hash: bytes, hold_id: bytes, used: int, now: float, answer: bytes | None, replay_until: float
     ) -> Step[bool]:
-        return self._step(_first, _SETTLE, payment_hash, hold_id, now, answer, replay_until)
+        return self._step(_first, _SETTLE, payment_hash, hold_id, used, now, answer, replay_until)
 
     def release(self, payment_hash: bytes, hold_id: bytes, now: float) -> Step[None]:
         return self._step(_nothing, _RELEASE, payment_hash, hold_id, now)
+
+    def credit(self, payment_hash: bytes, by: Claim) -> Step[Credit]:
+        return self._step(
+            _credit,
+            _CREDIT,
+            payment_hash,
+            by.payment_hash,
+            by.token_id,
+            by.bought,
+            encode_endpoint(by.endpoint),
+            by.msat,
+            by.now,
+            by.forget_at,
+            by.scheme,
+            by.backend,
+        )
+
+    def close_payment(self, payment_hash: bytes, now: float) -> Step[int | None]:
+        return self._step(_first, _CLOSE, payment_hash, now)
 
     def confirm(self, payment_hash: bytes, now: float) -> Step[None]:
         return self._step(_nothing, _CONFIRM, payment_hash, now)
@@ -106,7 +136,7 @@ class PostgresLedger:
         )
 
     def totals(self, since: int, until: int) -> Step[list[Total]]:
-        return self._step(_totals, _TOTALS, since, until, since, until)
+        return self._step(_totals, _TOTALS, *(since, until) * 3)
 
     def history(self, payment_hash: bytes) -> Step[History | None]:
         return self._step(lambda rows: _history(payment_hash, rows), _HISTORY, HISTORY_EVENTS, payment_hash)
@@ -114,10 +144,13 @@ class PostgresLedger:
     def keep_key(self, candidate: str) -> Step[str]:
         return self._step(_first, _KEEP_KEY, candidate)
 
+    def kept_key(self) -> Step[str | None]:
+        return self._step(lambda rows: rows[0][0] if rows else None, _KEPT_KEY)
+
     def close(self) -> None:
         self._connections.close()
 
-    def _step(self, read: "Callable[[Rows], T]", query: str, *values: object) -> Step[T]:
+    def _step(self, read: Callable[[Rows], T], query: str, *values: object) -> Step[T]:
         return _Statement(self._connections, read, query, values)
 
 
@@ -125,7 +158,7 @@ class _Statement(Step[T]):
     """One statement, which is one transaction, and what its rows mean."""
 
     def __init__(
-        self, connections: "Connections", read: "Callable[[Rows], T]", query: str, values: tuple[object, ...]
+        self, connections: Connections, read: Callable[[Rows], T], query: str, values: tuple[object, ...]
     ) -> None:
         self._connections = connections
         self._read = read
@@ -140,14 +173,17 @@ class _Statement(Step[T]):
 
 
 _HOLD = (
-    "SELECT outcome, uses_left, was_confirmed, kept FROM l402.hold("
-    "%s, %s, %s, %s::bigint, %s, %s, %s::bigint, %s, %s, %s)"
+    "SELECT outcome, remaining, was_confirmed, units, kept FROM l402.hold("
+    "%s, %s, %s, %s::bigint, %s, %s, %s::bigint, %s, %s, %s, %s::bigint, %s::bigint, %s, %s, %s)"
 )
 # The prune, in the list of results, runs when the hold has run.
 _HOLD_AND_PRUNE = _HOLD.replace(" FROM", ", l402.prune(%s, %s) FROM")
 _RENEW = "SELECT l402.renew(%s, %s, %s)"
-_SETTLE = "SELECT l402.settle(%s, %s, %s, %s, %s)"
+_EXTEND = "SELECT l402.extend(%s, %s, %s::bigint, %s::bigint, %s, %s)"
+_SETTLE = "SELECT l402.settle(%s, %s, %s::bigint, %s, %s, %s)"
 _RELEASE = "SELECT l402.release(%s, %s, %s)"
+_CREDIT = "SELECT outcome, remaining FROM l402.credit(%s, %s, %s, %s::bigint, %s, %s::bigint, %s, %s, %s, %s)"
+_CLOSE = "SELECT l402.close_payment(%s, %s)"
 _CONFIRM = "SELECT l402.confirm(%s, %s)"
 _REVOKE = "INSERT INTO l402.revoked (token_id) VALUES (%s) ON CONFLICT DO NOTHING RETURNING true"
 _REVOKED = "SELECT token_id FROM l402.revoked"
@@ -163,19 +199,29 @@ _TOTALS = """
         CROSS JOIN unnest(e.what) AS happened
         CROSS JOIN LATERAL (SELECT floor(at / 86400)::bigint AS day) AS days
         WHERE day BETWEEN %s AND %s
-    ) AS both_kinds
+        UNION ALL
+        SELECT day, endpoint, 'paid', 1, msat
+        FROM l402.payments
+        CROSS JOIN LATERAL (SELECT floor(shown_at / 86400)::bigint AS day) AS days
+        WHERE paid AND day BETWEEN %s AND %s
+    ) AS all_kinds
     GROUP BY day, endpoint, what
     ORDER BY day, endpoint, what COLLATE "C"
 """
 _HISTORY = """
-    SELECT token_id, endpoint, msat, uses, settled, at, what
+    SELECT token_id, endpoint, msat, bought, settled, shown_at, scheme, backend, closed_with, at, what
     FROM l402.payments p
     LEFT JOIN LATERAL (
-        SELECT e.id, e.at, w.what, w.place
-        FROM l402.events e
-        CROSS JOIN unnest(e.what) WITH ORDINALITY AS w (what, place)
-        WHERE e.payment = p.id
-        ORDER BY e.id DESC, w.place DESC
+        SELECT happened.*
+        FROM (
+            SELECT 0 AS id, p.shown_at AS at, 'paid' AS what, 1 AS place WHERE p.paid
+            UNION ALL
+            SELECT e.id, e.at, w.what, w.place
+            FROM l402.events e
+            CROSS JOIN unnest(e.what) WITH ORDINALITY AS w (what, place)
+            WHERE e.payment = p.id
+        ) AS happened
+        ORDER BY happened.id DESC, happened.place DESC
         LIMIT %s
     ) AS newest ON true
     WHERE payment_hash = %s
@@ -186,13 +232,14 @@ _KEEP_KEY = (
     "INSERT INTO l402.keys AS k (name, value) VALUES ('secret', %s) "
     "ON CONFLICT (name) DO UPDATE SET value = k.value RETURNING value"
 )
+_KEPT_KEY = "SELECT value FROM l402.keys WHERE name = 'secret'"
 
 
-def _outcome(rows: "Rows") -> Outcome:
-    what, uses_left, confirmed, kept = rows[0][:4]
+def _outcome(rows: Rows) -> Outcome:
+    what, left, confirmed, units, kept = rows[0][:5]
     match what:
         case "held":
-            return Held(uses_left, confirmed)
+            return Held(left, confirmed, units)
         case "kept":
             return Kept(kept)
         case "busy":
@@ -202,21 +249,46 @@ def _outcome(rows: "Rows") -> Outcome:
     return Revoked()
 
 
-def _first(rows: "Rows") -> Any:
+def _credit(rows: Rows) -> Credit:
+    match rows[0]:
+        case ("credited", left):
+            return Credited(left)
+        case ("busy", _):
+            return Busy()
+        case ("spent", _):
+            return Spent()
+        case ("closed", _):
+            return Closed()
+    return Revoked()
+
+
+def _first(rows: Rows) -> Any:
     return rows[0][0]
 
 
-def _nothing(rows: "Rows") -> None:
+def _nothing(rows: Rows) -> None:
     """What is done needs no word."""
 
 
-def _totals(rows: "Rows") -> list[Total]:
+def _totals(rows: Rows) -> list[Total]:
     return [Total(day, decode_endpoint(endpoint), what, count, msat) for day, endpoint, what, count, msat in rows]
 
 
-def _history(payment_hash: bytes, rows: "Rows") -> History | None:
+def _history(payment_hash: bytes, rows: Rows) -> History | None:
     if not rows:
         return None
-    token_id, endpoint, msat, uses, settled = rows[0][:5]
+    token_id, endpoint, msat, bought, settled, shown_at, scheme, backend, closed_with = rows[0][:9]
     events = tuple(Event(at, what) for *_, at, what in rows if what is not None)
-    return History(payment_hash, token_id, decode_endpoint(endpoint), msat, uses, settled, events)
+    return History(
+        payment_hash,
+        token_id,
+        decode_endpoint(endpoint),
+        msat,
+        bought,
+        settled,
+        shown_at,
+        scheme,
+        backend,
+        closed_with,
+        events,
+    )

@@ -7,16 +7,13 @@ it was sent, only the server knows whether it was done.
 
 import asyncio
 import os
-import re
 import selectors
 import threading
 import time
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
-from importlib.resources import files
 from typing import Any, Final, Generic, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import anyio
@@ -24,10 +21,11 @@ import anyio.to_thread
 import psycopg
 from anyio.lowlevel import RunVar
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict
 
-from ..core.errors import ConfigurationError, LedgerError
+from ..core.errors import LedgerError
 from ..flow import asyncio_loop
+from .postgres_failures import NoAnswer, connecting, explain
+from .postgres_schema import NO_SCHEMA, READ_VERSION, is_old, migration
 
 Rows: TypeAlias = list[tuple[Any, ...]]
 
@@ -35,8 +33,6 @@ T = TypeVar("T")
 
 SECONDS: Final = 5
 """How long a step waits for its turn, for a connection to open, and for its answer: each."""
-
-SCHEMA_VERSION: Final = 1
 
 # The server gives up before we do: then it is certain that nothing was changed.
 # What was delivered has to survive the server's crash, whatever else the database is good for.
@@ -46,7 +42,8 @@ _SESSION: Final = """
     SET default_transaction_isolation = 'read committed';
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
-_VERSION: Final = "SELECT version FROM l402.schema_version"
+# For as long as the schema is brought up to date.
+_PATIENTLY: Final = "SET statement_timeout = 0; SET lock_timeout = 0"
 
 
 class Connections:
@@ -142,32 +139,40 @@ class Connections:
         return pool
 
     def _connect(self) -> "_Connection":
-        with _connecting():
+        with connecting():
             db = _Connection.connect(self._url, **_PARAMETERS)
         try:
             db.execute(_SESSION)
             try:
-                version = db.execute(_VERSION).fetchone()
-            except _NO_SCHEMA:
+                version = db.execute(READ_VERSION).fetchone()
+            except NO_SCHEMA:
                 version = None
-            if _is_old(version):
-                db.execute(_migration())
+            if is_old(version):
+                db.patient = True
+                db.execute(_PATIENTLY)
+                db.execute(migration())
+                db.execute(_SESSION)
+                db.patient = False
         except BaseException:
             db.pgconn.finish()
             raise
         return db
 
     async def _aconnect(self) -> "_AsyncConnection":
-        with _connecting():
+        with connecting():
             db = await _AsyncConnection.connect(self._url, **_PARAMETERS)
         try:
             await db.execute(_SESSION)
             try:
-                version = await (await db.execute(_VERSION)).fetchone()
-            except _NO_SCHEMA:
+                version = await (await db.execute(READ_VERSION)).fetchone()
+            except NO_SCHEMA:
                 version = None
-            if _is_old(version):
-                await db.execute(_migration())
+            if is_old(version):
+                db.patient = True
+                await db.execute(_PATIENTLY)
+                await db.execute(migration())
+                await db.execute(_SESSION)
+                db.patient = False
         except BaseException:
             db.pgconn.finish()
             raise
@@ -187,17 +192,21 @@ class Connections:
         except LedgerError as error:
             raise LedgerError(f"ledger {self._place}: {error}") from None
         except (psycopg.Error, OSError) as error:
-            raise LedgerError(f"ledger {self._place}: {_explain(error)}") from None
+            raise LedgerError(f"ledger {self._place}: {explain(error)}") from None
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    patient = False
+
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
-        return super().wait(_bounded(gen), *args, **kwargs)
+        return super().wait(gen if self.patient else _bounded(gen), *args, **kwargs)
 
 
 class _AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
+    patient = False
+
     async def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
-        return await super().wait(_bounded(gen), *args, **kwargs)
+        return await super().wait(gen if self.patient else _bounded(gen), *args, **kwargs)
 
 
 def _bounded(gen: PQGen[T]) -> PQGen[T]:
@@ -208,15 +217,13 @@ def _bounded(gen: PQGen[T]) -> PQGen[T]:
         while True:
             ready = yield wanted
             if not ready and time.monotonic() > deadline:
-                raise _NoAnswer
+                raise NoAnswer(
+                    f"the server did not answer within {SECONDS} s, and it is not known whether the step was done"
+                )
             wanted = gen.send(ready)
     except StopIteration as end:
         value: T = end.value
         return value
-
-
-class _NoAnswer(psycopg.OperationalError):
-    pass
 
 
 C = TypeVar("C", bound=psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
@@ -292,94 +299,3 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "client_encoding": "utf8",
     "fallback_application_name": "l402_middleware",
 }
-_NO_SCHEMA: Final = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
-
-
-def _is_old(version: tuple[Any, ...] | None) -> bool:
-    """Whether the schema has to be made or brought up to date. Raises `LedgerError` where it is newer than we are."""
-    found = version[0] if version else 0
-    if found > SCHEMA_VERSION:
-        raise LedgerError(
-            f"the schema l402 has version {found}, and this l402_middleware knows {SCHEMA_VERSION}; "
-            "upgrade the package to the version that made it"
-        )
-    return bool(found < SCHEMA_VERSION)
-
-
-def _migration() -> bytes:
-    return files(__package__).joinpath("postgres.sql").read_bytes()
-
-
-def place_of(url: str) -> str:
-    """Where `url` leads, for messages. Raises `ConfigurationError`, without a part of it, for what cannot be read.
-
-    That is also what libpq would read otherwise than it was meant: then its messages show parts of the password.
-    """
-    try:
-        parts = urlsplit(url)
-        parameters = conninfo_to_dict(url)
-        host, port = (str(parameters.get(name, default)) for name, default in (("host", "localhost"), ("port", "5432")))
-        readable = (
-            parts.scheme in ("postgresql", "postgres")
-            and url.count("@") == parts.netloc.count("@") <= 1
-            and all(each.isdecimal() for each in port.split(","))
-        )
-    except (psycopg.Error, ValueError):
-        readable = False
-    if not readable:
-        raise ConfigurationError(
-            "PostgresLedger: the URL cannot be read; it looks like postgresql://user:password@host:5432/database, "
-            "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
-        )
-    return f"postgresql://{host}:{port}/{parameters.get('dbname', '')}"
-
-
-_STOPPING = "the server is being stopped or started; the next step goes through once it is back"
-_CROWDED = "the server has no connection left; lower pool_size or the number of workers, or raise its max_connections"
-_NOT_PRIMARY = (
-    "the server is a read-only replica; give the URL of the primary (or all hosts, and target_session_attrs=read-write)"
-)
-_REMEDIES: Final = {
-    "25006": _NOT_PRIMARY,
-    "42501": "the role may not do this; let it create the schema l402 (GRANT CREATE ON DATABASE), or give it an empty "
-    "schema l402 that it owns",
-    "53100": "the server's disk is full; make room, and the next step goes through",
-    "53300": _CROWDED,
-    "55P03": "another session keeps a row or table locked; end whatever holds a transaction open on the schema l402",
-    "57014": "the step took the server too long, and was undone; look for what slows the database down",
-    "57P01": _STOPPING,
-    "57P02": _STOPPING,
-    "57P03": _STOPPING,
-}
-# Of a connection that it does not get, libpq tells the reason in words only.
-_REASONS: Final = (
-    (r"too many (clients|connections)|remaining connection slots", _CROWDED),
-    (r"starting up|shutting down|in recovery mode|not yet accepting", _STOPPING),
-    (r"read-only|session is not|hot standby", _NOT_PRIMARY),
-    (r"authentication|no password|pg_hba", "look at user and password in the URL, and at the server's pg_hba.conf"),
-    (r"does not exist", "create the database or the role, or name another one in the URL"),
-    (r"timeout", "is the server running, and can this machine reach it?"),
-    (r"", "is the server running, and is the URL right?"),
-)
-
-
-@contextmanager
-def _connecting() -> Generator[None]:
-    try:
-        yield
-    except psycopg.Error as error:
-        text = " ".join(str(error).partition("\n")[0].split())
-        remedy = next(remedy for pattern, remedy in _REASONS if re.search(pattern, text))
-        raise LedgerError(f"{text}; {remedy}") from None
-
-
-def _explain(error: Exception) -> str:
-    """What happened and what to do, without a word of what was to be stored."""
-    if isinstance(error, _NoAnswer):
-        return f"the server did not answer within {SECONDS} s, and it is not known whether the step was done"
-    sqlstate = getattr(error, "sqlstate", None)
-    if sqlstate in _REMEDIES:
-        return f"{_REMEDIES[sqlstate]} ({sqlstate})"
-    if sqlstate is not None or not isinstance(error, psycopg.OperationalError):
-        return f"PostgreSQL refused the step ({type(error).__name__}, {sqlstate or 'before it was sent'})"
-    return "the connection broke off, and it is not known whether the step was done; the next one opens another"

@@ -9,6 +9,9 @@ from .ledger import (
     HISTORY_EVENTS,
     Busy,
     Claim,
+    Closed,
+    Credit,
+    Credited,
     Event,
     Held,
     History,
@@ -22,10 +25,11 @@ from .ledger import (
     decode_endpoint,
     encode_endpoint,
 )
+from .redis_server import Server
 
 
 class RedisLedger:
-    """Uses counted on a Redis server, for any number of machines, processes, threads and event loops.
+    """Units counted on a Redis server, for any number of machines, processes, threads and event loops.
 
     `address` is a URL (`redis://`, `rediss://` for TLS, `unix://`) or a mapping of the arguments of `redis.Redis`;
     all keys begin with `prefix`. `timeout` bounds, in seconds, what a step waits for the server.
@@ -41,6 +45,11 @@ class RedisLedger:
 
     keeps_keys = False
 
+    @classmethod
+    def from_url(cls, url: str) -> "RedisLedger":
+        """Whatever the redis package reads."""
+        return cls(url)
+
     def __init__(
         self,
         address: str | Mapping[str, Any],
@@ -50,12 +59,6 @@ class RedisLedger:
         prefix: str = "l402:",
         timeout: float = 5.0,
     ) -> None:
-        try:
-            from .redis_server import Server  # noqa: PLC0415 - only the extra `redis` brings what it imports
-        except ImportError as missing:
-            raise ConfigurationError(
-                "RedisLedger needs the redis package, which is not installed: pip install 'l402_middleware[redis]'"
-            ) from missing
         self._server = Server(address, prefix, timeout)
         self._allow_volatile = allow_volatile
         self._assume_durable = assume_durable
@@ -66,16 +69,27 @@ class RedisLedger:
     def hold(self, claim: Claim) -> Step[Outcome]:
         return self._server.step(lambda: self._hold(claim))
 
+    def extend(
+        self, payment_hash: bytes, hold_id: bytes, more: int, least: int, now: float, lease_until: float
+    ) -> Step[int]:
+        return self._server.step(lambda: self._run("extend", payment_hash, now, hold_id, more, least, lease_until))
+
     def renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Step[bool]:
         return self._server.step(lambda: self._renew(payment_hash, hold_id, lease_until))
 
     def settle(
-        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
+        self, payment_hash: bytes, hold_id: bytes, used: int, now: float, answer: bytes | None, replay_until: float
     ) -> Step[bool]:
-        return self._server.step(lambda: self._settle(payment_hash, hold_id, now, answer, replay_until))
+        return self._server.step(lambda: self._settle(payment_hash, hold_id, used, now, answer, replay_until))
 
     def release(self, payment_hash: bytes, hold_id: bytes, now: float) -> Step[None]:
         return self._server.step(lambda: self._tell("release", payment_hash, now, hold_id))
+
+    def credit(self, payment_hash: bytes, by: Claim) -> Step[Credit]:
+        return self._server.step(lambda: self._credit(payment_hash, by))
+
+    def close_payment(self, payment_hash: bytes, now: float) -> Step[int | None]:
+        return self._server.step(lambda: self._run("close", payment_hash, now))
 
     def confirm(self, payment_hash: bytes, now: float) -> Step[None]:
         return self._server.step(lambda: self._tell("confirm", payment_hash, now))
@@ -102,6 +116,9 @@ class RedisLedger:
             "`l402 keygen` makes one"
         )
 
+    def kept_key(self) -> Step[str | None]:
+        return self._server.step(self._no_key)
+
     def close(self) -> None:
         self._server.close()
 
@@ -110,18 +127,17 @@ class RedisLedger:
             "hold",
             claim.payment_hash,
             claim.now,
+            *_terms(claim),
             claim.hold_id,
-            claim.token_id,
-            "" if claim.uses is None else claim.uses,
             claim.request,
-            encode_endpoint(claim.endpoint),
-            claim.msat,
             claim.lease_until,
-            claim.forget_at,
+            claim.most,
+            claim.least,
+            int(claim.once),
         )
         match reply:
-            case [b"held", uses_left, confirmed]:
-                return Held(None if uses_left == b"" else uses_left, confirmed == 1)
+            case [b"held", left, confirmed, units]:
+                return Held(None if left == b"" else left, confirmed == 1, units)
             case [b"busy"]:
                 return Busy()
             case [b"kept", answer]:
@@ -138,11 +154,25 @@ class RedisLedger:
         return renewed == 1
 
     def _settle(
-        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
+        self, payment_hash: bytes, hold_id: bytes, used: int, now: float, answer: bytes | None, replay_until: float
     ) -> Flow[bool]:
         kept = () if answer is None else (answer,)
-        settled: int = yield from self._run("settle", payment_hash, now, hold_id, replay_until, *kept)
+        settled: int = yield from self._run("settle", payment_hash, now, hold_id, used, replay_until, *kept)
         return settled == 1
+
+    def _credit(self, payment_hash: bytes, by: Claim) -> Flow[Credit]:
+        reply = yield from self._run("credit", payment_hash, by.now, *_terms(by), other=by.payment_hash)
+        match reply:
+            case [b"credited", left]:
+                return Credited(left)
+            case [b"busy"]:
+                return Busy()
+            case [b"spent"]:
+                return Spent()
+            case [b"revoked"]:
+                return Revoked()
+            case _:
+                return Closed()
 
     def _tell(self, verb: str, payment_hash: bytes, now: float, *arguments: bytes) -> Flow[None]:
         yield from self._run(verb, payment_hash, now, *arguments)
@@ -180,26 +210,47 @@ class RedisLedger:
         found = yield from do(self._server.command("HGETALL", f"{self._root}payment:{payment_hash.hex()}"))
         return _read_history(payment_hash, found) if found else None
 
-    def _run(self, verb: str, payment_hash: bytes, now: float, *arguments: Any) -> Flow[Any]:
+    def _no_key(self) -> Flow[None]:
+        yield from self._check()
+
+    def _run(
+        self, verb: str, payment_hash: bytes, now: float, *arguments: Any, other: bytes | None = None
+    ) -> Flow[Any]:
         """Run a verb that may be noted on the day of `now`."""
         yield from self._check()
         day = day_of(now)
-        return (yield from self._server.script(self._keys(payment_hash, day), verb, now, day, *arguments))
+        keys = self._keys(payment_hash, day, other)
+        return (yield from self._server.script(keys, verb, now, day, *arguments))
 
     def _check(self) -> Flow[None]:
         if not self._checked:
             yield from self._server.check(allow_volatile=self._allow_volatile, assume_durable=self._assume_durable)
             self._checked = True
 
-    def _keys(self, payment_hash: bytes, day: int) -> list[str]:
+    def _keys(self, payment_hash: bytes, day: int, other: bytes | None = None) -> list[str]:
         root, name = self._root, payment_hash.hex()
         return [
             f"{root}payment:{name}",
+            f"{root}answers:{name}",
             f"{root}answer:{name}",
             f"{root}totals:{day}",
             f"{root}days",
             f"{root}revoked",
+            *((f"{root}payment:{other.hex()}",) if other is not None else ()),
         ]
+
+
+def _terms(claim: Claim) -> tuple[Any, ...]:
+    """What a payment is remembered by."""
+    return (
+        claim.token_id,
+        "" if claim.bought is None else claim.bought,
+        encode_endpoint(claim.endpoint),
+        claim.msat,
+        claim.forget_at,
+        claim.scheme,
+        claim.backend,
+    )
 
 
 def _read_totals(day: int, sums: dict[bytes, bytes]) -> list[Total]:
@@ -218,6 +269,7 @@ def _read_history(payment_hash: bytes, found: dict[bytes, bytes]) -> History:
     for number in range(max(0, last - HISTORY_EVENTS) + 1, last + 1):
         at, what = found[b"event:%d" % (number % HISTORY_EVENTS)].decode().split()
         events.append(Event(float(at), cast(What, what)))
+    at_first = events[0].at if events else 0.0
     return History(
         payment_hash,
         found[b"token_id"],
@@ -225,5 +277,9 @@ def _read_history(payment_hash: bytes, found: dict[bytes, bytes]) -> History:
         int(found[b"msat"]),
         int(found[b"uses"]) if found[b"uses"] else None,
         int(found[b"settled"]),
+        float(found.get(b"shown_at", at_first)),
+        found.get(b"scheme", b"l402").decode(),
+        found.get(b"backend", b"").decode(),
+        int(found[b"closed_with"]) if b"closed_with" in found else None,
         tuple(events),
     )

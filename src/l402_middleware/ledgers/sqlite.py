@@ -9,15 +9,16 @@ from weakref import WeakSet
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Step
+from . import sqlite_record as record
 from . import sqlite_tables as tables
-from .ledger import Claim, History, Outcome, Total
+from .ledger import Claim, Credit, History, Outcome, Total
 from .sqlite_writer import Operation, Writer
 
 T = TypeVar("T")
 
 
 class SQLiteLedger:
-    """Uses counted in the SQLite file at `path`, for any number of processes, threads and event loops.
+    """Units counted in the SQLite file at `path`, for any number of processes, threads and event loops.
 
     The file, made at the first step, holds a key and kept answers: nobody but its owner may read it. A step
     that returned has reached the disk. A ledger may be made and used before a fork; every process then goes
@@ -25,6 +26,12 @@ class SQLiteLedger:
     """
 
     keeps_keys = True
+
+    @classmethod
+    def from_url(cls, url: str) -> "SQLiteLedger | None":
+        """`sqlite:///` and a path, without options."""
+        rest = url.removeprefix("sqlite:")
+        return cls(rest[3:]) if rest.startswith("///") and not set("?#").intersection(rest) else None
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         name = os.fspath(path)
@@ -41,17 +48,29 @@ class SQLiteLedger:
     def hold(self, claim: Claim) -> Step[Outcome]:
         return Operation(self._submit, lambda db: tables.hold(db, claim), claim.now)
 
+    def extend(
+        self, payment_hash: bytes, hold_id: bytes, more: int, least: int, now: float, lease_until: float
+    ) -> Step[int]:
+        hold = (payment_hash, hold_id)
+        return Operation(self._submit, lambda db: tables.extend(db, hold, more, least, now, lease_until), now)
+
     def renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Step[bool]:
         return Operation(self._submit, lambda db: tables.renew(db, (payment_hash, hold_id), lease_until))
 
     def settle(
-        self, payment_hash: bytes, hold_id: bytes, now: float, answer: bytes | None, replay_until: float
+        self, payment_hash: bytes, hold_id: bytes, used: int, now: float, answer: bytes | None, replay_until: float
     ) -> Step[bool]:
         hold = (payment_hash, hold_id)
-        return Operation(self._submit, lambda db: tables.settle(db, hold, now, answer, replay_until), now)
+        return Operation(self._submit, lambda db: tables.settle(db, hold, used, now, answer, replay_until), now)
 
     def release(self, payment_hash: bytes, hold_id: bytes, now: float) -> Step[None]:
         return Operation(self._submit, lambda db: tables.release(db, (payment_hash, hold_id), now))
+
+    def credit(self, payment_hash: bytes, by: Claim) -> Step[Credit]:
+        return Operation(self._submit, lambda db: tables.credit(db, payment_hash, by), by.now)
+
+    def close_payment(self, payment_hash: bytes, now: float) -> Step[int | None]:
+        return Operation(self._submit, lambda db: tables.close_payment(db, payment_hash, now), now)
 
     def confirm(self, payment_hash: bytes, now: float) -> Step[None]:
         return Operation(self._submit, lambda db: tables.confirm(db, payment_hash, now))
@@ -63,16 +82,19 @@ class SQLiteLedger:
         return Operation(self._submit, tables.revoked)
 
     def count(self, totals: Sequence[Total]) -> Step[None]:
-        return Operation(self._submit, lambda db: tables.count(db, totals))
+        return Operation(self._submit, lambda db: record.count(db, totals))
 
     def totals(self, since: int, until: int) -> Step[list[Total]]:
-        return Operation(self._submit, lambda db: tables.totals(db, since, until))
+        return Operation(self._submit, lambda db: record.totals(db, since, until))
 
     def history(self, payment_hash: bytes) -> Step[History | None]:
-        return Operation(self._submit, lambda db: tables.history(db, payment_hash))
+        return Operation(self._submit, lambda db: record.history(db, payment_hash))
 
     def keep_key(self, candidate: str) -> Step[str]:
         return Operation(self._submit, lambda db: tables.keep_key(db, candidate))
+
+    def kept_key(self) -> Step[str | None]:
+        return Operation(self._submit, tables.kept_key)
 
     def close(self) -> None:
         with self._mutex:
@@ -88,7 +110,7 @@ class SQLiteLedger:
         with self._mutex:
             if self._writer is None:
                 try:
-                    self._writer = Writer(self.path, tables.migrate, tables.prune)
+                    self._writer = Writer(self.path)
                 except RuntimeError as error:
                     raise LedgerError(
                         f"ledger {self.path}: its thread cannot start ({error}); raise the limit of threads"

@@ -1,169 +1,172 @@
-"""The tables of the SQLite ledger, and what each step does to them, inside the writer's transaction.
+"""What each step does to the payments in the SQLite ledger, inside the writer's transaction."""
 
-A total is added to in the transaction of what it counts, so it stays exact when its payment is forgotten.
-"""
+import math
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
-import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
-
-from ..core.errors import LedgerError
-from .ledger import (
-    HISTORY_EVENTS,
-    Busy,
-    Claim,
-    Event,
-    Held,
-    History,
-    Kept,
-    Outcome,
-    Revoked,
-    Spent,
-    Total,
-    What,
-    day_of,
-)
-
-APPLICATION_ID = int.from_bytes(b"L402")
-
-MIGRATIONS = (
-    (
-        """CREATE TABLE payments (
-            payment_hash BLOB PRIMARY KEY,
-            token_id BLOB NOT NULL,
-            endpoint TEXT NOT NULL,
-            msat INTEGER NOT NULL,
-            uses INTEGER,
-            settled INTEGER NOT NULL DEFAULT 0,
-            confirmed INTEGER NOT NULL DEFAULT 0,
-            events TEXT NOT NULL DEFAULT '',
-            forget_at REAL NOT NULL
-        )""",
-        "CREATE INDEX payments_forget_at ON payments (forget_at)",
-        """CREATE TABLE holds (
-            payment_hash BLOB NOT NULL,
-            hold_id BLOB NOT NULL,
-            request BLOB NOT NULL,
-            lease_until REAL NOT NULL,
-            PRIMARY KEY (payment_hash, hold_id)
-        ) WITHOUT ROWID""",
-        """CREATE TABLE answers (
-            payment_hash BLOB PRIMARY KEY,
-            request BLOB NOT NULL,
-            replay_until REAL NOT NULL,
-            answer BLOB NOT NULL
-        )""",
-        "CREATE INDEX answers_replay_until ON answers (replay_until)",
-        """CREATE TABLE totals (
-            day INTEGER NOT NULL,
-            endpoint TEXT NOT NULL,
-            what TEXT NOT NULL,
-            count INTEGER NOT NULL,
-            msat INTEGER NOT NULL,
-            PRIMARY KEY (day, endpoint, what)
-        ) WITHOUT ROWID""",
-        "CREATE TABLE revoked (token_id BLOB PRIMARY KEY) WITHOUT ROWID",
-        "CREATE TABLE keys (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    ),
-)
-"""The statements that lead from each schema version to the next; `PRAGMA user_version` counts them."""
+from .ledger import Busy, Claim, Closed, Credit, Credited, Held, Kept, Outcome, Revoked, Spent, total_of
+from .sqlite_record import Database, count, note
+from .units import Lease, free, grant
 
 
-@dataclass(slots=True)
-class _Payment:
-    payment_hash: bytes
-    endpoint: str
-    msat: int
-    uses: int | None
+class _Payment(NamedTuple):
+    bought: int | None
+    settled: int
+    confirmed: int
+    closed_with: int | None
+    credited_to: bytes | None
     forget_at: float
-    settled: int = 0
-    confirmed: int = 0
-    events: str = ""
+    shown_at: float | None
+
+    @property
+    def unsettled(self) -> int:
+        """What could be held, were nothing held now: nothing of a pass, and nothing of what is closed."""
+        return 0 if self.bought is None or self.closed_with is not None else self.bought - self.settled
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Make the tables, or bring them up to date. Raises `LedgerError` where the file is not ours, or newer."""
-    (owner,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if owner != APPLICATION_ID and (owner or version or tables):
-        raise LedgerError("the file is another application's database; give the ledger a file of its own")
-    if version > len(MIGRATIONS):
-        raise LedgerError(
-            f"the file has schema {version}, and this l402_middleware knows {len(MIGRATIONS)}; "
-            "upgrade the package to the version that wrote the file"
-        )
-    for statements in MIGRATIONS[version:]:
-        for statement in statements:
-            db.execute(statement)
-    if version < len(MIGRATIONS):
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+_FIND: Final = (
+    "SELECT uses, settled, confirmed, closed_with, credited_to, forget_at, shown_at FROM payments"
+    " WHERE payment_hash = ?"
+)
 
 
-def hold(db: sqlite3.Connection, claim: Claim) -> Outcome:
+def hold(db: Database, claim: Claim) -> Outcome:
     """Decide a claim, and insert its hold where the outcome is `Held`."""
-    if db.execute("SELECT 1 FROM revoked WHERE token_id = ?", (claim.token_id,)).fetchone():
+    if _is_revoked(db, claim.token_id):
         return Revoked()
     payment = _find(db, claim.payment_hash)
-    if payment is None:
-        payment = _create(db, claim)
-        leases = []
-    else:
+    leases = [] if payment is None else _leases(db, claim.payment_hash)
+    return _decide(db, claim, _shown(db, claim, payment, leases), leases)
+
+
+def _decide(db: Database, claim: Claim, payment: _Payment, leases: list[Lease]) -> Outcome:
+    if payment.bought is None:
+        return Held(None, bool(payment.confirmed), 0) if payment.closed_with is None else Spent()
+    if claim.once:
+        if _runs(db, claim):
+            return Busy()
+        if (kept := _again(db, claim)) is not None:
+            return kept
+    granted = grant(payment.unsettled, leases, claim.now, claim.most, claim.least)
+    if granted is not None:
+        _lapse(db, claim.payment_hash, granted.lapsed, claim.now)
+        db.execute(
+            "INSERT OR REPLACE INTO holds (payment_hash, hold_id, request, lease_until, units) VALUES (?, ?, ?, ?, ?)",
+            (claim.payment_hash, claim.hold_id, claim.request, claim.lease_until, granted.units),
+        )
+        return Held(granted.left, bool(payment.confirmed), granted.units)
+    if payment.unsettled >= claim.least:
+        return Busy()
+    return _again(db, claim) or Spent()
+
+
+def _is_revoked(db: Database, token_id: bytes) -> bool:
+    return db.execute("SELECT 1 FROM revoked WHERE token_id = ?", (token_id,)).fetchone() is not None
+
+
+def _find(db: Database, payment_hash: bytes) -> _Payment | None:
+    row = db.execute(_FIND, (payment_hash,)).fetchone()
+    return None if row is None else _Payment(*row)
+
+
+def _leases(db: Database, payment_hash: bytes) -> list[Lease]:
+    rows = db.execute("SELECT hold_id, units, lease_until FROM holds WHERE payment_hash = ?", (payment_hash,))
+    return [Lease(*row) for row in rows]
+
+
+def _shown(db: Database, claim: Claim, payment: _Payment | None, leases: list[Lease]) -> _Payment:
+    """The payment of a claim, remembered for as long as that asks for."""
+    if payment is not None:
+        if payment.shown_at is None:
+            _adopt(db, claim, payment, leases)
         if claim.forget_at > payment.forget_at:
             db.execute(
                 "UPDATE payments SET forget_at = ? WHERE payment_hash = ?", (claim.forget_at, claim.payment_hash)
             )
-        leases = db.execute(
-            "SELECT lease_until, hold_id FROM holds WHERE payment_hash = ? ORDER BY lease_until",
-            (claim.payment_hash,),
-        ).fetchall()
-    if payment.uses is None:
-        return Held(None, bool(payment.confirmed))
-    active = sum(lease_until > claim.now for lease_until, _ in leases)
-    if payment.settled + active < payment.uses:
-        if payment.settled + len(leases) >= payment.uses:
-            _drop(db, (claim.payment_hash, leases[0][1]))
-            _note(db, payment, claim.now, "lapsed")
-        db.execute(
-            "INSERT OR REPLACE INTO holds (payment_hash, hold_id, request, lease_until) VALUES (?, ?, ?, ?)",
-            (claim.payment_hash, claim.hold_id, claim.request, claim.lease_until),
-        )
-        return Held(payment.uses - payment.settled - active - 1, bool(payment.confirmed))
-    if payment.settled < payment.uses:
-        return Busy()
+        return payment
+    db.execute(
+        "INSERT INTO payments"
+        " (payment_hash, token_id, endpoint, msat, uses, forget_at, shown_at, scheme, backend, events)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            claim.payment_hash,
+            claim.token_id,
+            claim.endpoint,
+            claim.msat,
+            claim.bought,
+            claim.forget_at,
+            claim.now,
+            claim.scheme,
+            claim.backend,
+            f"{claim.now!r} paid" if claim.msat else "",
+        ),
+    )
+    if claim.msat:
+        count(db, [total_of(claim.now, claim.endpoint, "paid", claim.msat)])
+    return _Payment(claim.bought, 0, 0, None, None, claim.forget_at, claim.now)
+
+
+def _adopt(db: Database, claim: Claim, payment: _Payment, leases: list[Lease]) -> None:
+    """Count a payment of which a worker of the first schema has made the row since the file has this one.
+
+    That worker counts it when it settles first: as long as it may, it is left to that.
+    """
+    if not payment.settled and any(lease.until > claim.now for lease in leases):
+        return
+    first = db.execute(
+        "UPDATE payments SET shown_at = ? WHERE payment_hash = ? RETURNING events", (claim.now, claim.payment_hash)
+    ).fetchall()
+    if payment.bought is not None and " paid" not in first[0][0]:
+        note(db, claim.payment_hash, claim.now, "paid")
+
+
+def _runs(db: Database, claim: Claim) -> bool:
+    running = db.execute(
+        "SELECT 1 FROM holds WHERE payment_hash = ? AND request = ? AND lease_until > ?",
+        (claim.payment_hash, claim.request, claim.now),
+    )
+    return running.fetchone() is not None
+
+
+def _again(db: Database, claim: Claim) -> Kept | None:
     answer = db.execute(
         "SELECT answer FROM answers WHERE payment_hash = ? AND request = ? AND replay_until > ?",
         (claim.payment_hash, claim.request, claim.now),
     ).fetchone()
     if answer is None:
-        return Spent()
-    _note(db, payment, claim.now, "replayed")
+        return None
+    note(db, claim.payment_hash, claim.now, "replayed")
     return Kept(answer[0])
 
 
-def _find(db: sqlite3.Connection, payment_hash: bytes) -> _Payment | None:
-    row = db.execute(
-        "SELECT payment_hash, endpoint, msat, uses, forget_at, settled, confirmed, events"
-        " FROM payments WHERE payment_hash = ?",
-        (payment_hash,),
-    ).fetchone()
-    return None if row is None else _Payment(*row)
+def _lapse(db: Database, payment_hash: bytes, hold_ids: Iterable[bytes], now: float) -> None:
+    for hold_id in hold_ids:
+        _drop(db, (payment_hash, hold_id))
+        note(db, payment_hash, now, "lapsed")
 
 
-def _create(db: sqlite3.Connection, claim: Claim) -> _Payment:
-    db.execute(
-        "INSERT INTO payments (payment_hash, token_id, endpoint, msat, uses, forget_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (claim.payment_hash, claim.token_id, claim.endpoint, claim.msat, claim.uses, claim.forget_at),
-    )
-    payment = _Payment(claim.payment_hash, claim.endpoint, claim.msat, claim.uses, claim.forget_at)
-    if claim.uses is None:
-        _note(db, payment, claim.now, "paid")
-    return payment
+def _drop(db: Database, hold: tuple[bytes, bytes]) -> bool:
+    return db.execute("DELETE FROM holds WHERE payment_hash = ? AND hold_id = ?", hold).rowcount == 1
 
 
-def renew(db: sqlite3.Connection, hold: tuple[bytes, bytes], lease_until: float) -> bool:
+def extend(db: Database, hold: tuple[bytes, bytes], more: int, least: int, now: float, lease_until: float) -> int:
+    """Add to a hold that is there."""
+    payment_hash, hold_id = hold
+    payment = _find(db, payment_hash)
+    if payment is None or not renew(db, hold, lease_until):
+        return 0
+    leases = [
+        lease._replace(until=math.inf) if lease.hold_id == hold_id else lease for lease in _leases(db, payment_hash)
+    ]
+    granted = grant(payment.unsettled, leases, now, more, least)
+    if granted is None:
+        return 0
+    _lapse(db, payment_hash, granted.lapsed, now)
+    db.execute("UPDATE holds SET units = units + ? WHERE payment_hash = ? AND hold_id = ?", (granted.units, *hold))
+    return granted.units
+
+
+def renew(db: Database, hold: tuple[bytes, bytes], lease_until: float) -> bool:
     """Move the end of a lease that is there."""
     renewed = db.execute(
         "UPDATE holds SET lease_until = ? WHERE payment_hash = ? AND hold_id = ?", (lease_until, *hold)
@@ -172,113 +175,109 @@ def renew(db: sqlite3.Connection, hold: tuple[bytes, bytes], lease_until: float)
 
 
 def settle(
-    db: sqlite3.Connection, hold: tuple[bytes, bytes], now: float, answer: bytes | None, replay_until: float
+    db: Database, hold: tuple[bytes, bytes], used: int, now: float, answer: bytes | None, replay_until: float
 ) -> bool:
-    """Turn a hold that is there into a delivery, and keep `answer`."""
+    """Turn a hold that is there into a delivery of `used` units, and keep `answer`."""
+    held = db.execute(
+        "DELETE FROM holds WHERE payment_hash = ? AND hold_id = ? AND ? BETWEEN 0 AND units RETURNING request",
+        (*hold, used),
+    ).fetchall()
+    if not held:
+        return False
     if answer is not None:
         db.execute(
-            "INSERT OR REPLACE INTO answers (payment_hash, request, replay_until, answer)"
-            " SELECT payment_hash, request, ?, ? FROM holds WHERE payment_hash = ? AND hold_id = ?",
-            (replay_until, answer, *hold),
+            "INSERT OR REPLACE INTO answers (payment_hash, request, replay_until, answer) VALUES (?, ?, ?, ?)",
+            (hold[0], held[0][0], replay_until, answer),
         )
-    payment = _find(db, hold[0])
-    if payment is None or not _drop(db, hold):
-        return False
-    first = not payment.settled
-    payment.settled += 1
-    _note(db, payment, now, *(("paid", "delivered") if first else ("delivered",)))
+    note(db, hold[0], now, "delivered", settled=used)
     return True
 
 
-def release(db: sqlite3.Connection, hold: tuple[bytes, bytes], now: float) -> None:
+def release(db: Database, hold: tuple[bytes, bytes], now: float) -> None:
     """Drop a hold that is there."""
-    payment = _find(db, hold[0])
-    if payment is not None and _drop(db, hold):
-        _note(db, payment, now, "released")
+    if _drop(db, hold):
+        note(db, hold[0], now, "released")
 
 
-def _drop(db: sqlite3.Connection, hold: tuple[bytes, bytes]) -> bool:
-    return db.execute("DELETE FROM holds WHERE payment_hash = ? AND hold_id = ?", hold).rowcount == 1
+def credit(db: Database, payment_hash: bytes, by: Claim) -> Credit:
+    """Give a payment all that another one bought."""
+    if _is_revoked(db, by.token_id):
+        return Revoked()
+    payment, other = _find(db, payment_hash), _find(db, by.payment_hash)
+    if payment is not None and other is not None and other.credited_to == payment_hash:
+        return Credited(free(payment.unsettled, _leases(db, payment_hash), by.now))
+    if payment is None or payment.bought is None or payment.closed_with is not None:
+        return Closed()
+    if db.execute(
+        "SELECT 1 FROM revoked JOIN payments USING (token_id) WHERE payment_hash = ?", (payment_hash,)
+    ).fetchone():
+        return Revoked()
+    leases = _leases(db, by.payment_hash)
+    other = _shown(db, by, other, leases)
+    return _take_over(db, payment_hash, payment, by, other, leases)
 
 
-def confirm(db: sqlite3.Connection, payment_hash: bytes, now: float) -> None:
-    """Mark a payment that is there as received."""
+def _take_over(
+    db: Database, payment_hash: bytes, payment: _Payment, by: Claim, other: _Payment, leases: list[Lease]
+) -> Credit:
+    if by.payment_hash == payment_hash or other.bought is None or other.settled or other.closed_with is not None:
+        return Spent()
+    if any(lease.until > by.now for lease in leases):
+        return Busy()
+    _shut(db, by.payment_hash, by.now, closed_with=0)
+    db.execute("UPDATE payments SET credited_to = ? WHERE payment_hash = ?", (payment_hash, by.payment_hash))
+    db.execute(
+        "UPDATE payments SET uses = uses + ?, forget_at = max(forget_at, ?) WHERE payment_hash = ?",
+        (other.bought, by.forget_at, payment_hash),
+    )
+    note(db, payment_hash, by.now, "topped-up")
+    return Credited(free(payment.unsettled + other.bought, _leases(db, payment_hash), by.now))
+
+
+def close_payment(db: Database, payment_hash: bytes, now: float) -> int | None:
+    """Give away what is left of a payment that is there."""
     payment = _find(db, payment_hash)
-    if payment is not None and not payment.confirmed:
-        payment.confirmed = 1
-        _note(db, payment, now, "confirmed")
+    if payment is None or payment.closed_with is not None:
+        return None if payment is None else payment.closed_with
+    left = free(payment.unsettled, _leases(db, payment_hash), now)
+    _shut(db, payment_hash, now, closed_with=left)
+    return left
 
 
-def revoke(db: sqlite3.Connection, token_id: bytes) -> None:
+def _shut(db: Database, payment_hash: bytes, now: float, *, closed_with: int) -> None:
+    # What lapsed holds have is given away with the rest: they must not settle it too.
+    ended = [lease.hold_id for lease in _leases(db, payment_hash) if lease.until <= now]
+    _lapse(db, payment_hash, ended, now)
+    db.execute("UPDATE payments SET closed_with = ? WHERE payment_hash = ?", (closed_with, payment_hash))
+    note(db, payment_hash, now, "closed")
+
+
+def confirm(db: Database, payment_hash: bytes, now: float) -> None:
+    """Mark a payment that is there as received."""
+    confirmed = db.execute(
+        "UPDATE payments SET confirmed = 1 WHERE payment_hash = ? AND NOT confirmed", (payment_hash,)
+    )
+    if confirmed.rowcount == 1:
+        note(db, payment_hash, now, "confirmed")
+
+
+def revoke(db: Database, token_id: bytes) -> None:
     """Put a token on the denylist."""
     db.execute("INSERT OR IGNORE INTO revoked (token_id) VALUES (?)", (token_id,))
 
 
-def revoked(db: sqlite3.Connection) -> frozenset[bytes]:
+def revoked(db: Database) -> frozenset[bytes]:
     """The denylist."""
     return frozenset(token_id for (token_id,) in db.execute("SELECT token_id FROM revoked"))
 
 
-def _note(db: sqlite3.Connection, payment: _Payment, at: float, *happened: What) -> None:
-    """Store the payment as it is now, with what happened to it, and count that."""
-    lines = [*payment.events.splitlines(), *(f"{at!r} {what}" for what in happened)]
-    db.execute(
-        "UPDATE payments SET settled = ?, confirmed = ?, events = ? WHERE payment_hash = ?",
-        (payment.settled, payment.confirmed, "\n".join(lines[-HISTORY_EVENTS:]), payment.payment_hash),
-    )
-    day, endpoint = day_of(at), payment.endpoint
-    count(db, [Total(day, endpoint, what, 1, payment.msat if what == "paid" else 0) for what in happened])
-
-
-def count(db: sqlite3.Connection, totals: Sequence[Total]) -> None:
-    """Add to the totals."""
-    db.executemany(
-        "INSERT INTO totals (day, endpoint, what, count, msat) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET count = count + excluded.count, msat = msat + excluded.msat",
-        [(total.day, total.endpoint, total.what, total.count, total.msat) for total in totals],
-    )
-
-
-def totals(db: sqlite3.Connection, since: int, until: int) -> list[Total]:
-    """The totals from day `since` up to and including day `until`."""
-    rows = db.execute(
-        "SELECT day, endpoint, what, count, msat FROM totals WHERE day BETWEEN ? AND ? ORDER BY day, endpoint, what",
-        (since, until),
-    )
-    return [Total(*row) for row in rows]
-
-
-def history(db: sqlite3.Connection, payment_hash: bytes) -> History | None:
-    """One payment that is there, with its events."""
-    row = db.execute(
-        "SELECT token_id, endpoint, msat, uses, settled, events FROM payments WHERE payment_hash = ?", (payment_hash,)
-    ).fetchone()
-    if row is None:
-        return None
-    token_id, endpoint, msat, uses, settled, lines = row
-    parts = (line.split(" ") for line in lines.splitlines())
-    events = tuple(Event(float(at), cast(What, what)) for at, what in parts)
-    return History(payment_hash, token_id, endpoint, msat, uses, settled, events)
-
-
-def keep_key(db: sqlite3.Connection, candidate: str) -> str:
+def keep_key(db: Database, candidate: str) -> str:
     """The key that is there, or else `candidate` from now on."""
     db.execute("INSERT OR IGNORE INTO keys (name, value) VALUES ('secret', ?)", (candidate,))
-    (key,) = db.execute("SELECT value FROM keys WHERE name = 'secret'").fetchone()
-    return str(key)
+    return kept_key(db) or candidate
 
 
-def prune(db: sqlite3.Connection, now: float, most: int) -> None:
-    """Drop up to `most` answers and `most` payments whose time is over, but none that a running request holds."""
-    db.execute(
-        "DELETE FROM answers WHERE payment_hash IN (SELECT payment_hash FROM answers WHERE replay_until <= ? LIMIT ?)",
-        (now, most),
-    )
-    over = db.execute(
-        "SELECT payment_hash FROM payments WHERE forget_at <= ? AND NOT EXISTS"
-        " (SELECT 1 FROM holds WHERE holds.payment_hash = payments.payment_hash AND lease_until > ?) LIMIT ?",
-        (now, now, most),
-    ).fetchall()
-    db.executemany("DELETE FROM answers WHERE payment_hash = ?", over)
-    db.executemany("DELETE FROM holds WHERE payment_hash = ?", over)
-    db.executemany("DELETE FROM payments WHERE payment_hash = ?", over)
+def kept_key(db: Database) -> str | None:
+    """The key that is there."""
+    row = db.execute("SELECT value FROM keys WHERE name = 'secret'").fetchone()
+    return None if row is None else str(row[0])

@@ -1,35 +1,30 @@
 """One thread per process that commits to the SQLite ledger.
 
 A commit that survives a power cut waits for the disk, and costs the same for one step as for a hundred. So
-the writer takes all the steps that wait, and commits them together. Processes take turns by lock files,
-because SQLite's own waiting is neither quick nor fair.
+the writer takes all the steps that wait, and commits them together.
 """
 
 import asyncio
-import errno
 import os
 import sqlite3
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Any, TypeVar
 
 import anyio.to_thread
 
 from ..core.errors import LedgerError
 from ..flow import Step, asyncio_loop
-
-if sys.platform != "win32":
-    import fcntl
+from . import sqlite_turn
+from .sqlite_failures import GONE, explain
+from .sqlite_record import Database, finish
+from .sqlite_schema import migrate
+from .sqlite_turn import Turn
 
 T = TypeVar("T")
-
-LOCK_SECONDS = 5.0
-"""How long a batch waits for other processes before its steps fail."""
 
 BATCH = 256
 """How many steps one transaction takes at most."""
@@ -47,7 +42,7 @@ class Operation(Step[T]):
     def __init__(
         self,
         submit: "Callable[[Operation[T]], None]",
-        run: Callable[[sqlite3.Connection], T],
+        run: Callable[[Database], T],
         now: float | None = None,
     ) -> None:
         self.run = run
@@ -85,24 +80,13 @@ class Operation(Step[T]):
 
 
 class Writer:
-    """The thread that commits what this process asks for. It ends at `None` in its queue.
+    """The thread that commits what this process asks for. It ends at `None` in its queue."""
 
-    `migrate(db)` brings the tables up to date, and `prune(db, now, most)` forgets up to `most` rows; both run
-    inside a transaction.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        migrate: Callable[[sqlite3.Connection], None],
-        prune: Callable[[sqlite3.Connection, float, int], None],
-    ) -> None:
+    def __init__(self, path: str) -> None:
         self.queue: SimpleQueue[Operation[Any] | None] = SimpleQueue()
         self._path = path
-        self._migrate = migrate
-        self._prune = prune
-        self._turn: _Turn | None = None
-        self._db: sqlite3.Connection | None = None
+        self._turn: Turn | None = None
+        self._db: Database | None = None
         self._file: tuple[int, int] | None = None
         self._thread = threading.Thread(target=self._run, name=f"ledger {path}", daemon=True)
         self._thread.start()
@@ -140,17 +124,16 @@ class Writer:
                 for operation in batch:
                     operation.outcome = operation.run(db)
                     now = operation.now or now
-                if now is not None:
-                    self._prune(db, now, 2 * len(batch))
+                finish(db, now, 2 * len(batch))
                 db.execute("COMMIT")
         except Exception as error:  # whatever it is, those who wait must hear of it
-            failure = f"ledger {self._path}: {_explain(error)}"
+            failure = f"ledger {self._path}: {explain(error)}"
             for operation in batch:
                 operation.failure = failure
             # Rolls back, and lets the next batch begin with nothing left over from this failure.
             self._close()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Database:
         """The connection to the file that has the ledger's name now.
 
         A file keeps taking writes after it was moved or removed, while another process already counts in its successor:
@@ -158,16 +141,16 @@ class Writer:
         """
         there = _identity(self._path)
         if self._file is not None and there != self._file and (there is None or self._db is not None):
-            raise LedgerError(_GONE)
+            raise LedgerError(GONE)
         if self._db is None:
-            self._db = _connect(self._path, self._migrate)
+            self._db = _connect(self._path)
             self._file = _identity(self._path)
         return self._db
 
-    def _take_turn(self) -> "_Turn | nullcontext[None]":
+    def _take_turn(self) -> "Turn | nullcontext[None]":
         if sys.platform == "win32":
             return nullcontext()
-        self._turn = self._turn or _Turn(self._path)
+        self._turn = self._turn or Turn(self._path)
         return self._turn
 
     def _close(self) -> None:
@@ -199,53 +182,6 @@ def _finish(futures: list[asyncio.Future[None]]) -> None:
             future.set_result(None)
 
 
-class _Turn:
-    """Whose turn it is to write: one lock file is the turn, the other the place next in line.
-
-    Without the second, a busy writer that has just given up the turn takes it again before anyone wakes up.
-    The kernel drops both with the process. SQLite's own lock still stands behind them.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._turn = os.open(path + "-lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            self._next = os.open(path + "-next", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError:
-            os.close(self._turn)
-            raise
-
-    def close(self) -> None:
-        os.close(self._turn)
-        os.close(self._next)
-
-    def __enter__(self) -> None:
-        deadline = time.monotonic() + LOCK_SECONDS
-        self._take(self._next, deadline)
-        try:
-            self._take(self._turn, deadline)
-        finally:
-            fcntl.flock(self._next, fcntl.LOCK_UN)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
-
-    @staticmethod
-    def _take(file: int, deadline: float) -> None:
-        pause = 0.0001
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LedgerError(_TOO_LONG) from None
-            else:
-                return
-            time.sleep(pause)
-            pause = min(2 * pause, 0.002)
-
-
 def _identity(path: str) -> tuple[int, int] | None:
     try:
         file = os.stat(path)
@@ -257,13 +193,13 @@ def _identity(path: str) -> tuple[int, int] | None:
 _connecting = threading.Lock()
 
 
-def _connect(path: str, migrate: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+def _connect(path: str) -> Database:
     # One thread at a time: closing the file just made would drop the locks that a connection of another
     # thread already had on it (POSIX locks belong to the process).
     with _connecting:
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        db = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+        db = sqlite3.connect(path, timeout=sqlite_turn.LOCK_SECONDS, isolation_level=None, factory=Database)
     try:
         db.execute("BEGIN IMMEDIATE")
         migrate(db)
@@ -276,53 +212,3 @@ def _connect(path: str, migrate: Callable[[sqlite3.Connection], None]) -> sqlite
         db.close()
         raise
     return db
-
-
-_FULL = "the disk is full; make room, and the next request goes through"
-_NO_ENTRY = "it cannot be opened; make sure that its folder exists and that this process may write there"
-_GONE = (
-    "it was moved, removed or replaced while in use; put it back, or restart to begin with an empty ledger (uses "
-    "already delivered are then no longer known)"
-)
-_READ_ONLY = "it cannot be written; give this process the right to write to the file and to its folder"
-_DAMAGED = (
-    "it is not an intact SQLite database; restore a backup, or move it away and start with an empty one (uses "
-    "already delivered are then no longer known)"
-)
-_IO = "the disk refused to read or write; look for a full disk, a quota or a file size limit, or a failing disk"
-_TOO_LONG = (
-    f"another process has kept it locked for more than {LOCK_SECONDS:.0f} s; end whatever holds a transaction "
-    "on it (a database shell, a backup, a stopped worker)"
-)
-
-_REMEDIES: dict[int | None, str] = {
-    sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_CANTOPEN: _NO_ENTRY,
-    sqlite3.SQLITE_READONLY: _READ_ONLY,
-    sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_NOTADB: _DAMAGED,
-    sqlite3.SQLITE_IOERR: _IO,
-    sqlite3.SQLITE_BUSY: _TOO_LONG,
-    sqlite3.SQLITE_LOCKED: _TOO_LONG,
-}
-_ERRNOS: dict[int | None, str] = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EFBIG: _IO,
-    errno.EIO: _IO,
-    errno.EROFS: _READ_ONLY,
-}
-
-
-def _explain(error: Exception) -> str:
-    """What happened and what to do, without a word of what was to be stored."""
-    if isinstance(error, LedgerError):
-        return str(error)
-    if isinstance(error, OSError):
-        return f"{_ERRNOS.get(error.errno, _NO_ENTRY)} ({error.strerror})"
-    if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is not None and (remedy := _REMEDIES.get(code & 0xFF)):
-            return f"{remedy} ({error.sqlite_errorname})"
-        return f"SQLite refused: {error}"
-    return f"the step failed with {type(error).__name__}"

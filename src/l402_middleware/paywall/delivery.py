@@ -1,16 +1,16 @@
 """One admitted request, from the handler's start until its answer counts as delivered or failed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from ..core.errors import ConfigurationError
 from ..core.money import Msat
 from ..flow import Flow
 from .holds import Hold, Holds
 from .offer import ChargeIf
-from .response import AnswerTo, Headers, Response, pack, personal
+from .response import VARIES, AnswerTo, Headers, Response, pack, personal
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,14 @@ class Delivery:
     one of the flows `finish`, `vanish` and `fail`. The first of them decides; the others then change nothing.
     """
 
+    # Defaults of the class, because a pass changes few of them.
+    _copy: bytearray | None = None
+    _head: tuple[int, Headers] | None = None
+    _request_body: Any = None
+    _request_body_is_whole = False
+    _body_digest: bytes | None = None
+    _may_go_out = True
+
     def __init__(
         self,
         payment: Payment,
@@ -67,6 +75,8 @@ class Delivery:
         replay: Replay | None = None,
         selection: str = "",
         note_unkept: Callable[[], None] | None = None,
+        receipt: Sequence[tuple[bytes, bytes]] = (),
+        varies_with: Sequence[bytes] = VARIES,
     ) -> None:
         self.payment = payment
         self._charge_if = charge_if
@@ -74,12 +84,11 @@ class Delivery:
         self._hold = hold
         self._replay = replay
         self._selection = selection
-        self._copy = bytearray() if replay else None
-        self._head: tuple[int, Headers] | None = None
-        self._request_body = sha256() if replay else None
-        self._request_body_is_whole = False
-        self._body_digest: bytes | None = None
-        self._may_go_out = True
+        self._receipt = receipt
+        self._varies_with = varies_with
+        if replay is not None:
+            self._copy = bytearray()
+            self._request_body = sha256()
         self.is_watched = hold is not None
         """Whether anything depends on this answer's end: a pass pays for it either way."""
         self._note_unkept = note_unkept
@@ -138,8 +147,10 @@ class Delivery:
         self._body_digest = body_digest
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Note the answer's head, and give the headers to send with it."""
-        sent = personal(headers)
+        """Note the answer's head, and give the headers to send with it: a receipt too, where it is a success."""
+        sent = personal(headers, self._varies_with)
+        if self._receipt and 200 <= status < 300 and self._charge_if(status):
+            sent += self._receipt
         self._head = (status, sent)
         return sent
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakSet
 
+from .. import events
 from ..core.errors import LedgerError
 from ..flow import Flow, do
 from ..ledgers.ledger import Claim, Held, Ledger, Outcome
+from .observers import Observers
 
 T = TypeVar("T")
 
@@ -32,25 +34,31 @@ class Hold:
     payment_hash: bytes
     hold_id: bytes
     renewed_at: float
+    endpoint: str = ""
+    taken_at: float = 0
+    is_taken: bool = False
 
 
 class Holds:
     """Takes, renews, settles and releases holds; each lasts `lease` seconds from its last renewal."""
 
-    def __init__(self, ledger: Ledger, lease: float, clock: Callable[[], float]) -> None:
+    def __init__(self, ledger: Ledger, lease: float, clock: Callable[[], float], observers: Observers) -> None:
         self._ledger = ledger
         self._lease = lease
         self._clock = clock
+        self._observers = observers
         self._running: WeakSet[Hold] = WeakSet()
         self._lock = threading.Lock()
         self._pid = 0
 
     def take(self, claim: Claim) -> Flow[tuple[Outcome, Hold]]:
         """Ask the ledger for a use; the hold counts where the outcome is `Held`. Raises `LedgerError`."""
-        hold = Hold(claim.payment_hash, claim.hold_id, time.monotonic())
+        now = time.monotonic()
+        hold = Hold(claim.payment_hash, claim.hold_id, now, claim.endpoint, now)
         # Cancelled or failed half-way, the ledger may have taken it all the same.
         outcome = yield from self.guard(hold, do(self._ledger.hold(claim)))
-        if isinstance(outcome, Held) and claim.uses is not None:
+        if isinstance(outcome, Held) and claim.bought is not None:
+            hold.is_taken = True
             self._keep_alive(hold)
         return outcome, hold
 
@@ -69,9 +77,10 @@ class Holds:
         """Turn a hold into a delivery; False where its lease was lost to another request. Raises `LedgerError`."""
         self._forget(hold)
         now = self._clock()
-        settling = self._ledger.settle(hold.payment_hash, hold.hold_id, now, packed, now + replay_for)
+        settling = self._ledger.settle(hold.payment_hash, hold.hold_id, 1, now, packed, now + replay_for)
         # Cancelled or failed, the answer is not delivered: without the release the client waits for the lease to end.
         settled: bool = yield from self.guard(hold, do(settling))
+        self._tell_end(hold, events.Settled if settled else events.Lapsed)
         return settled
 
     def now(self) -> float:
@@ -85,6 +94,13 @@ class Holds:
             yield from do(self._ledger.release(hold.payment_hash, hold.hold_id, self._clock()))
         except LedgerError as error:
             log.warning("a payment's use could not be released; it is free when its lease ends: %s", error)
+        self._tell_end(hold, events.Released)
+
+    def _tell_end(self, hold: Hold, kind: type[events.Settled | events.Released | events.Lapsed]) -> None:
+        if hold.is_taken and self._observers.anybody:
+            hold.is_taken = False
+            seconds = time.monotonic() - hold.taken_at
+            self._observers.tell(kind, self._clock(), hold.endpoint, hold.payment_hash.hex(), seconds)
 
     def _keep_alive(self, hold: Hold) -> None:
         with self._lock:

@@ -33,7 +33,7 @@ _BOUNDS: Final = {
 }
 
 # So many questions of an event loop are under way at once.
-STORE_THREADS: Final = Threads("limits", 4)
+STORE_THREADS: Final = Threads(4)
 
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 

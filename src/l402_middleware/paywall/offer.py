@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 from ..core.errors import ConfigurationError
 from ..core.fiat import Fiat
 from ..core.money import Msat, sats
+from .parameters import check
 from .request import RequestView
 
 Amount: TypeAlias = int | Msat | Fiat
@@ -42,6 +43,7 @@ class Conditions(TypedDict, total=False):
     charge_if: ChargeIf
     memo: str | None
     max_body: int
+    replay_for: float | None
 
 
 class Offer:
@@ -59,9 +61,21 @@ class Offer:
       the others.
     - `memo`: what the payer's wallet shows; the endpoint by default.
     - `max_body`: the largest body, in bytes, that is read where the sale is bound to the request.
+    - `replay_for`: seconds in which a finished answer to a single use is given again to the same request: 0 for never,
+      as an endpoint wants it whose answer is soon out of date; None for the paywall's own.
     """
 
-    __slots__ = ("bind_caller", "binds_request", "charge_if", "max_body", "memo", "price", "uses", "valid_for")
+    __slots__ = (
+        "bind_caller",
+        "binds_request",
+        "charge_if",
+        "max_body",
+        "memo",
+        "price",
+        "replay_for",
+        "uses",
+        "valid_for",
+    )
 
     def __init__(
         self,
@@ -74,6 +88,7 @@ class Offer:
         charge_if: ChargeIf = below_400,
         memo: str | None = None,
         max_body: int = DEFAULT_MAX_BODY,
+        replay_for: float | None = None,
     ) -> None:
         self.price: Msat | Fiat | PriceFunction = price if callable(price) else as_amount(price)
         if uses is not None and (type(uses) is not int or not 1 <= uses <= MAX_USES):
@@ -99,6 +114,8 @@ class Offer:
             raise ConfigurationError(f"charge_if must be a plain function of the status, not {charge_if!r}")
         if memo is not None and not isinstance(memo, str):
             raise ConfigurationError(f"memo must be a text, not {memo!r}")
+        if replay_for is not None:
+            check(replay_for=replay_for)
         self.uses = uses
         self.valid_for = valid_for
         self.bind_caller = bind_caller
@@ -106,6 +123,7 @@ class Offer:
         self.charge_if = charge_if
         self.memo = memo
         self.max_body = max_body
+        self.replay_for = replay_for
 
     def has_terms_of(self, other: "Offer") -> bool:
         """Whether both say the same in every respect."""

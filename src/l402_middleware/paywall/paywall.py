@@ -1,45 +1,45 @@
-"""The paywall: its configuration, and `admit`, the one flow that decides about a request."""
+"""The paywall: its configuration, and how its parts are put together."""
 
-import logging
-import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeAlias
 
-from ..core.binding import endpoint_digest
-from ..core.caveats import Caveats, Terms, UnknownCaveats
-from ..core.challenge import Challenge, problem
-from ..core.credential import Issuer
-from ..core.errors import BadCredential, ConfigurationError, LedgerError, ProviderError, RateError, Refusal
-from ..core.fiat import Fiat
-from ..core.keys import KeyRing, generate_key
-from ..flow import Call, Flow, adrive, do, drive
+from ..core.caveats import Caveats, UnknownCaveats
+from ..core.errors import ConfigurationError, ProviderFault
+from ..core.keys import KeyRing
+from ..events import ProviderAsked
+from ..flow import Flow, adrive, do, drive
+from ..invoicing.function import InvoiceFunction
+from ..invoicing.invoicing import Invoicing
+from ..invoicing.provider import Provider
 from ..ledgers import MemoryLedger, ledger_from_url
 from ..ledgers.ledger import Ledger
 from ..providers.devnode import WALLET_PATH, DevNode
-from ..providers.function import InvoiceFunction
-from ..providers.provider import InvoiceRequest, Provider
 from ..rates import Rates
-from ..throttled_log import ThrottledLog
+from ..schemes import SchemeSettings
+from ..schemes.registry import names_in_order
+from .admission import Admission
 from .body_budget import BodyBudget
-from .bounds import check_numbers, check_texts
-from .caller_binding import callers_of, certificate_in_header
 from .client_address import ClientAddresses
 from .counters import Counters
 from .delivery import Delivery, Replay
-from .invoicing import Invoicing, memo_of
+from .doors import Doors
 from .limits import ChallengeLimit
-from .offer import Offer, as_amount
+from .observers import Observer, Observers
+from .offer import Offer
+from .parameters import check
 from .plaintext_warning import PlaintextWarning
-from .presented import Presented
-from .redemption import Redemption, whole_digest
+from .pricing import Pricing
+from .quoting import Quoting
+from .redemption import Redemption
+from .rendering import render
 from .request import RequestView
-from .response import Response, json_response, problem_response
+from .response import Response, json_response
+from .verdict import Admitted, Refused, Replayed, Unspent
 
 Decision: TypeAlias = Delivery | Response
+"""What an adapter gets: the delivery to run the handler under, or the answer to give."""
 
 
 class Paywall:
@@ -74,6 +74,11 @@ class Paywall:
     - `spool_bodies`, `spool_bytes`: how many bodies of unpaid requests are kept at a time, and how many bytes of them,
       where a price needs the body; those of paid requests have as much room of their own.
     - `body_seconds`: how long such a body may take, beside a second for every 16 KiB of it.
+    - `price_threads`: threads of a process that may compute prices which take longer than a quarter of a second (3).
+      On an event loop, plain price functions have so many threads, and no others.
+    - `schemes`: the ways in which a caller can pay and show it, by name; "l402" is the only one yet.
+    - `observe`: a plain function, or a list of them, that is told of each of `l402_middleware.events`, in the request's
+      own thread or event loop: it has to be quick.
 
     Raises `ConfigurationError` for a setting that cannot work. One paywall serves any number of threads, event
     loops and forked workers.
@@ -105,14 +110,23 @@ class Paywall:
         spool_bodies: int = 1000,
         spool_bytes: int = 256 * 1024 * 1024,
         body_seconds: float = 20,
+        price_threads: int = 3,
+        schemes: Iterable[str] = ("l402",),
+        observe: Observer | Iterable[Observer] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        observers = Observers(observe)
+
+        def told(provider: str, seconds: float, fault: ProviderFault | None) -> None:
+            observers.tell(ProviderAsked, clock(), provider, seconds, fault)
+
         self._invoicing = Invoicing(
             provider,
             network,
             verify_settlement=verify_settlement,
             timeout=provider_timeout,
             max_threads=provider_threads,
+            told=told if observers.anybody else None,
         )
         self.wallet = next((each for each in self._invoicing.providers if isinstance(each, DevNode)), None)
         self.ledger = _ledger_of(ledger, is_development=self.wallet is not None)
@@ -122,7 +136,7 @@ class Paywall:
             raise ConfigurationError(f"clock must be a function that gives unix seconds, not {clock!r}")
         if invalid_credential_status not in (401, 402):
             raise ConfigurationError(f"invalid_credential_status must be 401 or 402, not {invalid_credential_status!r}")
-        check_numbers(
+        check(
             invoice_expiry=invoice_expiry,
             replay_for=replay_for,
             replay_max_bytes=replay_max_bytes,
@@ -130,8 +144,7 @@ class Paywall:
             spool_bodies=spool_bodies,
             spool_bytes=spool_bytes,
             body_seconds=body_seconds,
-        )
-        check_texts(
+            price_threads=price_threads,
             service=service,
             forwarded_header=forwarded_header,
             certificate_header=certificate_header,
@@ -139,42 +152,52 @@ class Paywall:
             limit_storage=limit_storage,
         )
         Caveats(service, unknown_caveats)
-        self._peers = ClientAddresses(trusted_proxies, forwarded_header, certificate_header)
-        self._plaintext_warning = PlaintextWarning(is_behind_proxies=bool(trusted_proxies))
+        addresses = ClientAddresses(trusted_proxies, forwarded_header, certificate_header)
         if limit_storage is not None and challenge_limit is None:
             raise ConfigurationError('limit_storage does nothing without challenge_limit, such as "60/minute"')
         self._limit = (
             None if challenge_limit is None else ChallengeLimit(challenge_limit, limit_storage, service, clock)
         )
-        self._service = service
-        self._unknown_caveats = unknown_caveats
-        self._invoice_expiry = invoice_expiry
-        self._invalid_credential_status = invalid_credential_status
         self._rates = Rates(clock=clock) if rates is None else rates
-        self._clock = clock
         self._counters = Counters(self.ledger)
-        self._spool = BodyBudget(spool_bodies, spool_bytes, body_seconds)
-        self._log = ThrottledLog()
-        self._redemption = Redemption(
+        observers.listen(self._counters, *Counters.KINDS)
+        self._doors = Doors(
+            names_in_order(schemes),
             self.ledger,
-            self._invoicing,
-            self._counters,
-            replay=Replay(replay_for, replay_max_bytes) if replay_for else None,
-            lease=lease,
-            verify_settlement=verify_settlement,
-            spool=BodyBudget(spool_bodies, spool_bytes, body_seconds),
+            secret_keys,
+            lambda keys: SchemeSettings(service, keys, self._invoicing.network, unknown_caveats),
+            self._use_keys,
+        )
+        room = partial(BodyBudget, spool_bodies, spool_bytes, body_seconds)
+        self._admission = Admission(
+            addresses,
+            self._doors,
+            Redemption(
+                self.ledger,
+                self._invoicing,
+                self._doors,
+                observers,
+                replay=Replay(replay_for, replay_max_bytes),
+                lease=lease,
+                verify_settlement=verify_settlement,
+                bodies=room(),
+                bodies_again=room(),
+                clock=clock,
+            ),
+            Quoting(
+                service,
+                self._invoicing,
+                Pricing(self._rates, observers, price_threads, clock),
+                invoice_expiry=invoice_expiry,
+                limit=self._limit,
+                plaintext_warning=PlaintextWarning(is_behind_proxies=bool(trusted_proxies)),
+                bodies=room(),
+                clock=clock,
+            ),
+            observers,
+            invalid_credential_status=invalid_credential_status,
             clock=clock,
         )
-        self._credentials: Presented | None = None
-        if secret_keys is None and os.environ.get("L402_SECRET_KEYS"):
-            secret_keys = [key.strip() for key in os.environ["L402_SECRET_KEYS"].split(",")]
-        if secret_keys is not None:
-            self._use(KeyRing(secret_keys))
-        elif not self.ledger.keeps_keys:
-            raise ConfigurationError(
-                f"{type(self.ledger).__name__} keeps no secret keys: set L402_SECRET_KEYS or secret_keys=[...], "
-                "the same on every machine; `l402 keygen` makes one"
-            )
 
     def admit(self, request: RequestView, offer: Offer) -> Flow[Decision]:
         """Whether `request` has paid for `offer`: a `Delivery` to run the handler under, or the `Response` to give.
@@ -182,113 +205,26 @@ class Paywall:
         Every failure of a credential, a provider or a ledger becomes a response here, and nothing but those: an
         error of a price function goes through to the caller, and so never to the handler.
         """
-        if self._peers.trusts(request.peer):
-            # A certificate that the proxy itself shows is not its caller's.
-            request.read_certificate = partial(certificate_in_header, request, self._peers.certificate_header)
-        request.peer = self._peers.resolve(request.peer, request.headers)
-        try:
-            return (yield from self._admit(request, offer))
-        except Refusal as refusal:
-            return problem_response(refusal.status, refusal.code, refusal.title, retry_after=refusal.retry_after)
-        except ProviderError as error:
-            self._log.log(logging.ERROR, "no invoice, so 503 for %s: %s", request.endpoint_name, error)
-            return _unavailable("invoice-unavailable", "No invoice can be made at the moment; nothing was charged.")
-        except RateError as error:
-            self._log.log(logging.ERROR, "no rate, so 503 for %s: %s", request.endpoint_name, error)
-            return _unavailable("rate-unavailable", "The price cannot be said in sats at the moment; try again.")
-        except LedgerError as error:
-            self._log.log(logging.ERROR, "no ledger, so 503 for %s: %s", request.endpoint_name, error)
-            return _unavailable(
-                "ledger-unavailable", "Payments cannot be looked up at the moment; yours stays good, try again."
-            )
+        verdict = yield from self._admission.decide(request, offer)
+        if isinstance(verdict, Admitted):
+            return verdict.delivery
+        if isinstance(verdict, Replayed | Unspent):
+            return verdict.answer
+        return render(verdict, request.header("accept"), self._doors.varies_with)
 
-    def _admit(self, request: RequestView, offer: Offer) -> Flow[Decision]:
-        credentials = self._credentials or (yield from self._ready())
-        verified, fault = credentials.read(request.raw_header("authorization"), self._clock())
-        come_again: Response | None = None
-        for each in verified:
-            try:
-                decision = yield from self._redemption.redeem(request, offer, each)
-            except BadCredential as error:
-                fault = fault or error
-                continue
-            if isinstance(decision, Delivery) or decision.status != 409:
-                return decision
-            come_again = decision
-        return come_again or (yield from self._challenge(credentials.issuer, request, offer, fault))
-
-    def _challenge(
-        self, issuer: Issuer, request: RequestView, offer: Offer, fault: BadCredential | None
-    ) -> Flow[Response]:
-        self._plaintext_warning.look_at(request)
-        if self._limit and (seconds := (yield from self._limit.count(request.peer))):
-            raise Refusal(
-                429,
-                "too-many-challenges",
-                "Too many unpaid requests came from this address; pay an invoice that it has, or come again later.",
-                retry_after=seconds,
-            )
-        callers = callers_of(request, offer.bind_caller)
-        digest = None
-        if offer.binds_request:
-            # A multipart boundary changes with each send: the client would pay, be refused, and pay again.
-            if (request.header("content-type") or "").strip().lower().startswith("multipart/"):
-                raise Refusal(
-                    415,
-                    "multipart-not-supported",
-                    "This price is for one exact request, and a multipart body differs each time it is sent; "
-                    "send the content itself, or JSON.",
-                )
-            digest = yield from whole_digest(request, offer, self._spool)
-        price = offer.price
-        if callable(price):
-            # What is sold to HEAD is sold to GET.
-            asked = replace(request, method="GET") if request.method == "HEAD" else request
-            price = as_amount((yield from do(Call(price, asked))))
-        if isinstance(price, Fiat):
-            price = yield from self._rates.convert(price)
-        amount = price.rounded_up(self._invoicing.granularity_msat)
-        memo = memo_of(offer.memo or f"{self._service}: {request.endpoint_name}")
-        invoice = yield from self._invoicing.create(InvoiceRequest(amount, memo, self._invoice_expiry), self._clock())
-        terms = Terms(
-            endpoint=endpoint_digest(request.endpoint),
-            amount=amount,
-            uses=offer.uses,
-            request=digest,
-            valid_until=invoice.expires_at + offer.valid_for,
-            callers=callers,
-        )
-        challenge = Challenge(issuer.issue(invoice.payment_hash, secrets.token_bytes(32), terms), invoice)
-        status, code, title = 402, "payment-required", "Payment required: pay the invoice, then repeat the request."
-        if fault is not None:
-            status, code, title = self._invalid_credential_status, fault.code, f"{fault} Here is a new challenge."
-        if self._counters.add("refused" if fault else "offered", request.endpoint_name, self._clock()):
-            yield from self._counters.flush()
-        members = problem(status, code, title) | challenge.members()
-        return json_response(status, members, [(b"www-authenticate", challenge.header().encode())])
-
-    def _ready(self) -> Flow[Presented]:
-        """What reads credentials, once there are keys; the ledger keeps some where none were configured."""
-        if self._credentials is None:
-            kept = yield from do(self.ledger.keep_key(generate_key()))
-            self._use(KeyRing([kept]))
-            assert self._credentials is not None
-        return self._credentials
-
-    def _use(self, keys: KeyRing) -> None:
+    def _use_keys(self, keys: KeyRing) -> None:
         if self._limit:
             self._limit.use_keys(keys)
         if self.wallet is not None:
             self.wallet.use_keys(keys)
-        # Last: where another thread sees these, all the others have their keys.
-        self._credentials = Presented(Issuer(self._service, keys, self._unknown_caveats))
 
     def check(self) -> Flow[None]:
         """Open the ledger, and have keys: for an application that must not start without, `drive(paywall.check())`.
 
         Raises `LedgerError` or `ConfigurationError`, which say what to change.
         """
-        yield from self._ready()
+        if not self._doors.has_all_keys:
+            yield from self._doors.open()
         yield from do(self.ledger.revoked())
 
     def revoke(self, token_id: bytes) -> Flow[None]:
@@ -308,8 +244,9 @@ class Paywall:
         """The development wallet's answer to a request on its path."""
         assert self.wallet is not None
         if method not in ("GET", "HEAD"):
-            return problem_response(405, "method-not-allowed", "The development wallet answers GET.")
-        yield from self._ready()
+            return render(Refused(405, "method-not-allowed", "The development wallet answers GET."))
+        if not self._doors.has_all_keys:
+            yield from self._doors.open()
         status, members = self.wallet.answer_wallet(query, peer, headers)
         return json_response(status, dict(members))
 
@@ -342,7 +279,3 @@ def _ledger_of(given: Ledger | str | None, *, is_development: bool) -> Ledger:
         what = f"the class {given.__name__} itself" if isinstance(given, type) else type(given).__name__
         raise ConfigurationError(f'ledger must be a ledger, or a URL such as "sqlite:///l402.db", not {what}')
     return given
-
-
-def _unavailable(code: str, title: str) -> Response:
-    return problem_response(503, code, title, retry_after=5)

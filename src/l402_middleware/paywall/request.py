@@ -10,7 +10,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from ..core.errors import Refusal
+from ..core.errors import ConfigurationError, Refusal
 from ..flow import Step
 from .body_budget import BodyBudget
 
@@ -30,12 +30,13 @@ _SELECTING = frozenset(
 class Body:
     """A request body: hashed while it arrives, in memory up to 1 MiB and in an unnamed file beyond.
 
-    It takes its room in `spool`, if there is one, until it is closed. Raises `Refusal` where there is none.
+    It takes its room in `budget`, if there is one, until it is closed; `payer` is the payment that it came with, if
+    any. Raises `Refusal` where there is no room.
     """
 
-    def __init__(self, limit: int, spool: BodyBudget | None = None) -> None:
+    def __init__(self, limit: int, budget: BodyBudget | None = None, payer: bytes = b"") -> None:
         self._limit = limit
-        self._place = None if spool is None else spool.enter()
+        self._room = None if budget is None else budget.enter(payer)
         self._file = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by close()
         self._sha256 = sha256()
         self.size = 0
@@ -48,8 +49,8 @@ class Body:
     def count(self, size: int) -> None:
         """Note `size` bytes more. Raises `Refusal`: 413 for a body that is too long, 408 or 503 without room for it."""
         self.expect(self.size + size)
-        if self._place is not None:
-            self._place.grow(size)
+        if self._room is not None:
+            self._room.grow(size)
         self.size += size
 
     def store(self, chunks: Iterable[bytes]) -> None:
@@ -65,7 +66,7 @@ class Body:
 
     def seconds_left(self) -> float:
         """How long the client has from now to send more."""
-        return inf if self._place is None else self._place.seconds_left()
+        return inf if self._room is None else self._room.seconds_left()
 
     @property
     def digest(self) -> bytes:
@@ -103,8 +104,8 @@ class Body:
     def close(self) -> None:
         """Give up the memory or the file, and the room."""
         self._file.close()
-        if self._place is not None:
-            self._place.free()
+        if self._room is not None:
+            self._room.free()
 
 
 def announced_length(value: str) -> int | None:
@@ -149,9 +150,19 @@ class RequestView:
     headers: Iterable[tuple[bytes, bytes]] = field(repr=False)
     peer: str | None
     read_body: ReadBody = field(repr=False)
-    body: Body | None = field(default=None, repr=False)
+    body_if_read: Body | None = field(default=None, repr=False)
     read_certificate: ReadCertificate = field(default=no_certificate, repr=False)
     scheme: str = "https"
+
+    @property
+    def body(self) -> Body:
+        """The request's body. Raises `ConfigurationError` where it was not read: where nothing asked for its digest."""
+        if self.body_if_read is None:
+            raise ConfigurationError(
+                f"the body of {self.endpoint_name} was not read: only a price function, or a sale that is bound to the "
+                "request, has it"
+            )
+        return self.body_if_read
 
     @property
     def endpoint_name(self) -> str:

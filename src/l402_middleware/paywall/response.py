@@ -1,13 +1,14 @@
 """Whole answers: those that the paywall gives itself, and those it gives again."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from ..core.challenge import problem
-
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+VARIES: Final[Sequence[bytes]] = (b"Authorization",)
+"""The request fields that what is sold depends on, under L402."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,29 +21,18 @@ class Response:
     is_again: bool = False
 
 
-def json_response(status: int, members: dict[str, str | int], extra: Headers | None = None) -> Response:
+def json_response(
+    status: int, members: Mapping[str, str | int], extra: Headers | None = None, varies_with: Sequence[bytes] = VARIES
+) -> Response:
     """A JSON answer that no cache keeps; `extra` are further header fields."""
     body = json.dumps(members).encode()
     headers = [
         (b"content-type", b"application/problem+json" if status >= 400 else b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
-        (b"vary", b"Accept, Authorization"),
+        (b"vary", b", ".join((b"Accept", *varies_with))),
     ]
     return Response(status, headers + (extra or []), body)
-
-
-def problem_response(status: int, code: str, title: str, *, retry_after: int | None = None) -> Response:
-    """An RFC 9457 answer; `retry_after` is in seconds."""
-    extra = [] if retry_after is None else [(b"retry-after", str(retry_after).encode())]
-    return json_response(status, problem(status, code, title), extra)
-
-
-def undelivered() -> Response:
-    """In place of an answer whose payment could not be settled just before it went out."""
-    return problem_response(
-        503, "not-settled", "The answer could not be settled, and was not delivered; repeat the request.", retry_after=5
-    )
 
 
 # What an application says of its own answers: the session that it opened is nothing for a refusal, nor is a version.
@@ -61,20 +51,23 @@ def body_length(method: str, status: int, headers: Headers) -> int | None:
     return next(lengths, None)
 
 
-def personal(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The headers of a paid answer: no shared cache may keep it, nor give it to a caller with another credential."""
+def personal(headers: Iterable[tuple[bytes, bytes]], varies_with: Sequence[bytes] = VARIES) -> Headers:
+    """The headers of a paid answer: no shared cache may keep it, nor give it to a caller with another credential.
+
+    `varies_with` are the request fields in which a credential, or the wish for a scheme, may stand.
+    """
     others: Headers = []
     cache_control: Headers = []
     vary: Headers = []
-    for name, value in headers:
-        lower = name.lower()
-        if lower == b"cache-control":
-            cache_control.append((name, value))
-        elif lower == b"vary":
-            vary.append((name, value))
-        elif not _is_for_some_caches(lower):
-            others.append((name, value))
-    return [*others, _private(cache_control), _by_authorization(vary)]
+    for pair in headers:
+        name = pair[0].lower()
+        if name == b"vary":
+            vary.append(pair)
+        elif name == b"cache-control":
+            cache_control.append(pair)
+        elif name not in _FOR_SOME_CACHES and not name.endswith(b"-cache-control"):
+            others.append(pair)
+    return [*others, _private(cache_control), _varying(vary, varies_with)]
 
 
 def refused(headers: Headers, refusal: Response) -> Headers:
@@ -102,13 +95,15 @@ def _private(fields: Headers) -> tuple[bytes, bytes]:
     return b"cache-control", b", ".join(kept)
 
 
-def _by_authorization(fields: Headers) -> tuple[bytes, bytes]:
+def _varying(fields: Headers, varies_with: Sequence[bytes]) -> tuple[bytes, bytes]:
     if not fields:
-        return b"vary", b"Authorization"
-    vary = b", ".join(value for _, value in fields)
-    if b"authorization" not in (part.strip().lower() for part in vary.split(b",")) and vary.strip() != b"*":
-        vary = vary + b", Authorization" if vary else b"Authorization"
-    return b"vary", vary
+        return b"vary", b", ".join(varies_with)
+    vary = b", ".join(value for _, value in fields if value)
+    if vary.strip() == b"*":
+        return b"vary", vary
+    named = {part.strip().lower() for part in vary.split(b",")}
+    missing = [name for name in varies_with if name.lower() not in named]
+    return b"vary", b", ".join([vary, *missing] if vary else missing)
 
 
 @dataclass(frozen=True, slots=True)

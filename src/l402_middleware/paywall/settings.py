@@ -2,57 +2,18 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from ..core.errors import ConfigurationError
 from ..providers.url import provider_from_url
-from ..rates import Rates, sources_from_text
+from ..rates import Rates
+from .parameters import SETTINGS
 from .paywall import Paywall
 
-
-def _yes_or_no(value: object) -> bool:
-    answers = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    text = str(value).strip().lower()
-    if text not in answers:
-        raise ValueError
-    return answers[text]
-
-
-def _several(value: Any) -> Any:
-    return value.replace(",", " ").split() if isinstance(value, str) else value
-
-
-# Setting, Paywall's parameter, and how its text is read.
-_SETTINGS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
-    ("L402_LEDGER", "ledger", lambda value: value),
-    ("L402_PROVIDER_TIMEOUT", "provider_timeout", float),
-    ("L402_PROVIDER_THREADS", "provider_threads", int),
-    ("L402_SERVICE", "service", str),
-    ("L402_INVOICE_EXPIRY", "invoice_expiry", int),
-    ("L402_REPLAY_FOR", "replay_for", float),
-    ("L402_LEASE", "lease", float),
-    ("L402_VERIFY_SETTLEMENT", "verify_settlement", _yes_or_no),
-    ("L402_INVALID_CREDENTIAL_STATUS", "invalid_credential_status", int),
-    ("L402_UNKNOWN_CAVEATS", "unknown_caveats", str),
-    ("L402_TRUSTED_PROXIES", "trusted_proxies", _several),
-    ("L402_FORWARDED_HEADER", "forwarded_header", str),
-    ("L402_CERTIFICATE_HEADER", "certificate_header", str),
-    ("L402_CHALLENGE_LIMIT", "challenge_limit", str),
-    ("L402_LIMIT_STORAGE", "limit_storage", str),
-    ("L402_SPOOL_BODIES", "spool_bodies", int),
-    ("L402_SPOOL_BYTES", "spool_bytes", int),
-    ("L402_BODY_SECONDS", "body_seconds", float),
-)
-
-NAMES = frozenset(
-    {
-        *("L402_PROVIDER", "L402_SECRET_KEYS", "L402_SECRET_KEYS_FILE", "L402_RATES", "L402_RATES_MAX_AGE"),
-        *(name for name, _, _ in _SETTINGS),
-    }
-)
+NAMES = frozenset(row.setting for row in SETTINGS if row.setting)
 """Every setting there is."""
 
 _OTHER_NAMES: Final = frozenset({"L402_DEV", "L402_ENV"})
@@ -101,12 +62,13 @@ def unknown_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str | N
 def rules_from(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `Paywall` beside provider and keys. Raises `ConfigurationError` for one that cannot be read."""
     arguments = {}
-    for name, parameter, read in _SETTINGS:
-        if settings.get(name) not in (None, ""):
+    for row in SETTINGS:
+        given = settings.get(row.setting)
+        if row.read is not None and given not in (None, ""):
             try:
-                arguments[parameter] = read(settings[name])
+                arguments[row.parameter] = row.read(given)
             except (TypeError, ValueError):
-                raise ConfigurationError(f"{name} is {settings[name]!r}, which cannot be read") from None
+                raise ConfigurationError(f"{row.setting} is {given!r}, which cannot be read") from None
     rates = rates_from(settings)
     return arguments if rates is None else arguments | {"rates": rates}
 
@@ -125,6 +87,8 @@ def rates_from(settings: Mapping[str, Any]) -> Rates | None:
         limit["refresh"] = min(60, limit["max_age"] / 2)
     if named is None and not limit:
         return None
+    from ..rates.sources import sources_from_text  # noqa: PLC0415 - it brings HTTP, which only named sources need
+
     try:
         return Rates(None if named is None else sources_from_text(str(named)), **limit)
     except ConfigurationError as error:

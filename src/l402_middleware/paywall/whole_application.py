@@ -13,11 +13,8 @@ from .request import WHOLE_APPLICATION
 leads_on: Final = {"app", "_app", "application", "wsgi_app", "wsgi_application", "mounts", "__self__"}
 """The attributes by which one gets from an application to its endpoints; each framework adds its own."""
 
-# A large application comes to some tens of thousands.
-_MAX_OBJECTS: Final = 100_000
-
-# No application has this: what does, answers to every name, and has no end.
-_NOBODYS: Final = "l402_is_there_such_an_attribute"
+# Far deeper than applications nest. What answers every attribute with a new object, a proxy or a mock, never ends.
+_MAX_DEPTH = 200
 
 
 class WholeApplication:
@@ -69,20 +66,18 @@ def refuse_decorated(app: object) -> None:
 
     A middleware that knows no framework cannot tell which requests lead to it, and would sell it at the default
     price first. This looks where frameworks keep what they call; what is kept elsewhere is refused when it is called.
-    Raises it too where the look comes to no end.
     """
     # With the objects themselves, because the address of one that is gone may be another's.
     seen: dict[int, object] = {}
-    found = [app]
+    found = [(app, 0)]
     while found:
-        each = found.pop()
+        each, depth = found.pop()
         if id(each) not in seen:
             seen[id(each)] = each
-            if len(seen) > _MAX_OBJECTS:
+            if depth > _MAX_DEPTH:
                 raise ConfigurationError(
-                    f"{type(app).__name__} has no end: something in it gives another object each time it is asked, "
-                    "and endpoints that @l402_required prices may be among them; give L402Middleware the application "
-                    "itself, and put that around it"
+                    f"{type(app).__qualname__} has no end to look for @l402_required in: something in it answers to "
+                    "any attribute, as proxies and mocks do; give the middleware the application itself"
                 )
             for part in (each, *(vars(each).values() if isinstance(each, type) else ())):
                 if isinstance(offer_of(part), Offer):
@@ -91,17 +86,14 @@ def refuse_decorated(app: object) -> None:
                         "only its default price: use l402_middleware.starlette.L402Middleware, or "
                         "l402_middleware.flask.L402, with default=; they leave decorated endpoints their own price"
                     )
-            found += _further(each)
+            found += ((further, depth + 1) for further in _further(each))
 
 
 def _further(each: object) -> Iterator[object]:
     if isinstance(each, type):
         yield from each.__bases__
-    # Somebody else's property may fail outside of a request.
-    with suppress(Exception):
-        if hasattr(each, _NOBODYS):
-            return
     for name in leads_on:
+        # Somebody else's property may fail outside of a request.
         with suppress(Exception):
             value = getattr(each, name)
             yield from value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]

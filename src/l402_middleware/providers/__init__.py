@@ -1,16 +1,21 @@
-"""Where invoices come from: one file per Lightning backend."""
+"""Where invoices come from: one file per Lightning backend, each of which is loaded when somebody asks for it."""
 
-from .core_lightning import CoreLightning
-from .devnode import DevNode
-from .failover import Failover
-from .function import FunctionProvider
-from .lightning_address import LightningAddress, VerifiableLightningAddress
-from .lnbits import LNbits
-from .lnd import LND
-from .nostr_wallet_connect import NostrWalletConnect
-from .phoenixd import Phoenixd
-from .provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
-from .url import provider_from_url
+from typing import TYPE_CHECKING
+
+from ..lazy_imports import lazily
+
+if TYPE_CHECKING:
+    from ..invoicing.failover import Failover
+    from ..invoicing.function import FunctionProvider
+    from ..invoicing.provider import CreatedInvoice, InvoiceRequest, Provider, SettlementCheck
+    from .core_lightning import CoreLightning
+    from .devnode import DevNode
+    from .lightning_address import LightningAddress, VerifiableLightningAddress
+    from .lnbits import LNbits
+    from .lnd import LND
+    from .nostr_wallet_connect import NostrWalletConnect
+    from .phoenixd import Phoenixd
+    from .url import provider_from_url
 
 __all__ = [  # noqa: RUF022 - as sorted() has it, which does not take LND for a constant
     "CoreLightning",
@@ -29,3 +34,22 @@ __all__ = [  # noqa: RUF022 - as sorted() has it, which does not take LND for a 
     "VerifiableLightningAddress",
     "provider_from_url",
 ]
+
+if not TYPE_CHECKING:
+    # An application has one backend, and HTTP takes longer to load than all the rest.
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            ".core_lightning": ("CoreLightning",),
+            ".devnode": ("DevNode",),
+            ".lightning_address": ("LightningAddress", "VerifiableLightningAddress"),
+            ".lnbits": ("LNbits",),
+            ".lnd": ("LND",),
+            ".nostr_wallet_connect": ("NostrWalletConnect",),
+            ".phoenixd": ("Phoenixd",),
+            ".url": ("provider_from_url",),
+            "..invoicing.failover": ("Failover",),
+            "..invoicing.function": ("FunctionProvider",),
+            "..invoicing.provider": ("CreatedInvoice", "InvoiceRequest", "Provider", "SettlementCheck"),
+        },
+    )

@@ -1,25 +1,10 @@
-"""Reads what a node answered, and blames the node for what cannot be read. No part of an answer reaches a message."""
-
-from typing import Any
-
-import httpx2
+"""Reads from a backend's answer what an invoice is, and whether it was paid."""
 
 from ..core.errors import ProviderError
-from .provider import CreatedInvoice
+from ..invoicing.provider import CreatedInvoice
+from ..outgoing.answer import members
 
-
-def members(provider: str, answer: httpx2.Response) -> dict[str, Any]:
-    """The members of an answer that has to be a JSON object. Raises `ProviderError` for any other."""
-    try:
-        found: Any = answer.json()
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise ProviderError(
-            "bad-answer",
-            f"{provider} answered without a JSON object (HTTP {answer.status_code}); is the URL that of its API?",
-        )
-    return found
+__all__ = ["created", "members", "settled"]
 
 
 def created(provider: str, bolt11: object, payment_hash: object) -> CreatedInvoice:

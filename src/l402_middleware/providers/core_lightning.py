@@ -7,10 +7,10 @@ from typing import Any
 
 from ..core.errors import ProviderError
 from ..flow import Flow
-from .access import check_network, check_secret, check_url, pinned
+from ..invoicing.provider import CreatedInvoice, InvoiceRequest, check_network
+from ..outgoing.access import check_secret, check_url, pinned
+from ..outgoing.transport import Transport
 from .answer import created, members
-from .provider import CreatedInvoice, InvoiceRequest
-from .transport import Transport
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
 from ..core.keys import KeyRing
 from ..core.money import Msat
 from ..flow import Flow
-from .provider import CreatedInvoice, InvoiceRequest
+from ..invoicing.provider import CreatedInvoice, InvoiceRequest
+from .registry import BACKENDS
 
 if TYPE_CHECKING:
     from coincurve import PrivateKey
@@ -82,13 +83,7 @@ class DevNode:
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         _require_development(os.environ)
-        try:
-            from coincurve import PrivateKey  # noqa: PLC0415 - only the extra `dev` brings it
-        except ImportError as missing:
-            raise ConfigurationError(
-                "DevNode signs its invoices with coincurve, which is not installed: pip install 'l402_middleware[dev]'"
-            ) from missing
-        self._private_key = PrivateKey
+        self._private_key: type[PrivateKey] = BACKENDS["dev"].required().PrivateKey
         self._clock = clock
         self._token_bytes = token_bytes
         self._identities: tuple[_Identity, ...] = ()
@@ -115,8 +110,7 @@ class DevNode:
                 _field("s", bech32.from_octets(payment_secret)),
                 _field("d", bech32.from_octets(request.memo.encode())),
                 _field("x", _shortest(request.expiry)),
-                _field("c", _shortest(MIN_FINAL_CLTV)),
-                _field("9", _shortest(FEATURES)),
+                _ALWAYS,
             )
         )
         return CreatedInvoice(newest.seal(f"lnbcrt{_amount(request.amount)}", groups), payment_hash)
@@ -231,3 +225,6 @@ def _only_invoice(query: str) -> str:
     if len(invoices) != 1:
         raise WalletRefusal(400, "missing-invoice", "Name the invoice to pay: ?invoice=lnbcrt..., once.")
     return invoices[0]
+
+
+_ALWAYS = _field("c", _shortest(MIN_FINAL_CLTV)) + _field("9", _shortest(FEATURES))

@@ -2,39 +2,31 @@
 
 LUD-06 (pay request), LUD-12 (comment), LUD-16 (Lightning Address), LUD-17 (lnurlp://) and LUD-21 (verify). No key and
 no account: anybody may ask the service for an invoice. It is the service that chooses everybody's next address, so
-every request goes through `guard.GuardedTransport`.
+every request goes through `GuardedTransport`.
 """
 
-import importlib
 import time
 from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass, field
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
 
 from ..core.errors import ConfigurationError, InvalidInvoice, ProviderError
 from ..core.invoice import decode
-from ..core.money import sats
+from ..core.money import msats
 from ..flow import Flow
-from .access import check_network
+from ..invoicing.provider import CreatedInvoice, InvoiceRequest, check_network
+from ..outgoing.guard import GuardedTransport
 from .answer import members, settled
-from .guard import GuardedTransport
-from .provider import CreatedInvoice, InvoiceRequest
-
-if TYPE_CHECKING:
-    from lnurl import LnurlPayResponse
+from .lnurl import PayRequest, pay_url
 
 # A service changes its callback and its limits rarely: within a minute, a challenge costs one request instead of two.
 PAY_REQUEST_SECONDS = 60
 
-# Here `lnurl` takes http for https; anywhere else http is refused, but for .onion.
-_LOOPBACK = ("127.0.0.1", "localhost")
 
-
-@dataclass
+@dataclass(unsafe_hash=True)
 class LightningAddress:
     """A Lightning Address (`user@domain`), or an LNURL for paying in any form: `lnurl1...`, `lnurlp://...`, its URL.
 
@@ -43,7 +35,7 @@ class LightningAddress:
     `VerifiableLightningAddress`. `timeout` is in seconds, for each request. Hosts in `allow_private_hosts` (without a
     port) may have a private address, any port, and http on this machine.
 
-    Raises `ConfigurationError` for what is no address, and without the extra `lnurl`.
+    Raises `ConfigurationError` for what is no address.
     """
 
     address: str
@@ -53,17 +45,15 @@ class LightningAddress:
     allow_private_hosts: Collection[str] = ()
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     granularity_msat: int = field(default=1000, init=False)
-    _lnurl: ModuleType = field(init=False, repr=False, compare=False)
     _url: str = field(init=False, repr=False, compare=False)
     _http: GuardedTransport = field(init=False, repr=False, compare=False)
-    _pay_request: "tuple[float, LnurlPayResponse] | None" = field(default=None, init=False, repr=False, compare=False)
+    _pay_request: tuple[float, PayRequest] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_network(type(self).__name__, self.network)
         if isinstance(self.allow_private_hosts, str):
             raise ConfigurationError(f"{type(self).__name__}: allow_private_hosts must be a collection of host names")
         self.allow_private_hosts = frozenset(host.lower() for host in self.allow_private_hosts)
-        self._lnurl = _package()
         self._url = self._resolved()
         self._http = GuardedTransport(self.timeout, self.allow_private_hosts)
 
@@ -81,34 +71,32 @@ class LightningAddress:
 
     def _invoice(self, request: InvoiceRequest) -> Flow[dict[str, Any]]:
         pay_request = yield from self._known_pay_request()
-        if not pay_request.is_valid_amount(request.amount.msat):
+        if not pay_request.least <= request.amount.msat <= pay_request.most:
             raise ProviderError(
                 "rejected",
-                f"{self.address} takes from {pay_request.minSendable} to {pay_request.maxSendable} msat at a time, and "
+                f"{self.address} takes from {pay_request.least} to {pay_request.most} msat at a time, and "
                 f"{request.amount} was asked for: change the price, or the wallet's limits",
             )
         query = {"amount": str(request.amount.msat)}
-        comment = request.memo[: max(pay_request.commentAllowed or 0, 0)]
+        comment = request.memo[: pay_request.comment]
         if comment:
             query["comment"] = comment
         try:
-            return (yield from self._asked(_with_query(str(pay_request.callback), query)))
+            return (yield from self._asked(_with_query(pay_request.callback, query)))
         except ProviderError:
             # Perhaps the callback has moved.
             self._pay_request = None
             raise
 
-    def _known_pay_request(self) -> "Flow[LnurlPayResponse]":
+    def _known_pay_request(self) -> Flow[PayRequest]:
         # Read once: another thread, whose callback fails, forgets it meanwhile.
         known = self._pay_request
         if known is not None and self.clock() < known[0]:
             return known[1]
         found = yield from self._asked(self._url)
         try:
-            if found.get("tag") != "payRequest":
-                raise ValueError
-            pay_request: LnurlPayResponse = self._lnurl.LnurlPayResponse(**found)
-        except (ValueError, TypeError, self._lnurl.LnurlException):
+            pay_request = PayRequest.of(found)
+        except ValueError:
             # Not even the cause: it quotes the answer.
             raise ProviderError(
                 "bad-answer", f"{self.address}: the answer is no LNURL pay request; is it an address for paying?"
@@ -143,26 +131,15 @@ class LightningAddress:
     def _resolved(self) -> str:
         """The URL of the pay request."""
         try:
-            user, _, host = self.address.rpartition("@")
-            if not user or "/" in self.address:
-                link = self._lnurl.Lnurl(self.address)
-                if link.lud17_prefix not in (None, "lnurlp"):
-                    raise ValueError("an LNURL for something else than paying")
-                return str(link.url)
-            name = host.partition(":")[0].lower()
-            if name not in self.allow_private_hosts:
-                return str(self._lnurl.LnAddress(self.address).url)
-            # `lnurl` knows of no private hosts, so it is shown the user alone.
-            path = self._lnurl.LnAddress(f"{user}@private.invalid").url.path
-            return f"{'http' if name in _LOOPBACK else 'https'}://{host}{path}"
-        except (ValueError, TypeError, AttributeError, self._lnurl.LnurlException):
+            return pay_url(self.address, self.allow_private_hosts)
+        except (ValueError, AttributeError):
             raise ConfigurationError(
                 f"{type(self).__name__}: {self.address!r} is neither a Lightning Address such as alice@wallet.example "
                 "nor an LNURL (http is for .onion, and for this machine)"
             ) from None
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class VerifiableLightningAddress(LightningAddress):
     """A `LightningAddress` whose service also tells which invoices were paid (LUD-21), for `verify_settlement=True`.
 
@@ -196,8 +173,8 @@ class VerifiableLightningAddress(LightningAddress):
         A process that has had no invoice yet asks for the smallest one, to learn where to ask.
         """
         if self._verify is None:
-            smallest = (yield from self._known_pay_request()).min_sats
-            yield from self.create_invoice(InvoiceRequest(sats(smallest), "", 60))
+            smallest = (yield from self._known_pay_request()).least
+            yield from self.create_invoice(InvoiceRequest(msats(smallest).rounded_up(self.granularity_msat), "", 60))
         assert self._verify is not None
         answer = yield from self._http.get(payment_hash.hex().join(self._verify))
         if answer.status_code == 404:
@@ -221,13 +198,3 @@ def _with_query(url: str, query: dict[str, str]) -> str:
     parsed = httpx2.URL(url)
     merged = "&".join(filter(None, (parsed.query.decode("ascii"), urlencode(query))))
     return str(parsed.copy_with(query=merged.encode("ascii"), fragment=None))
-
-
-def _package() -> ModuleType:
-    try:
-        return importlib.import_module("lnurl")  # only the extra `lnurl` brings it
-    except ImportError as missing:
-        raise ConfigurationError(
-            "LightningAddress needs the package lnurl: pip install 'l402_middleware[lnurl]', on Python 3.11 or 3.12 "
-            "(lnurl does not support later ones yet)"
-        ) from missing

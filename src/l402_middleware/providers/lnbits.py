@@ -4,10 +4,10 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from ..core.errors import ProviderError
 from ..flow import Flow
-from .access import check_network, check_secret, check_url
+from ..invoicing.provider import CreatedInvoice, InvoiceRequest, check_network
+from ..outgoing.access import check_secret, check_url
+from ..outgoing.transport import Transport
 from .answer import created, members, settled
-from .provider import CreatedInvoice, InvoiceRequest
-from .transport import Transport
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ import httpx2
 
 from ..core.errors import ConfigurationError, ProviderError
 from ..flow import Flow
-from .access import check_network, check_url, pinned, read_secret
+from ..invoicing.provider import CreatedInvoice, InvoiceRequest, check_network
+from ..outgoing.access import check_url, pinned, read_secret
+from ..outgoing.transport import Transport
 from .answer import created, members
-from .provider import CreatedInvoice, InvoiceRequest
-from .transport import Transport
+from .registry import in_hex
 
 # gRPC status codes, as the REST gateway passes them on.
 _UNKNOWN = 2
@@ -106,12 +107,6 @@ def _macaroon(given: str, path: str | os.PathLike[str] | None) -> str:
             "`lncli bakemacaroon --save_to l402.macaroon invoices:read invoices:write`"
         )
     return macaroon
-
-
-def in_hex(content: bytes) -> str:
-    """A macaroon file's content in hex, which is what some deployments keep in the file to begin with."""
-    text = content.strip()
-    return text.decode() if re.fullmatch(b"[0-9A-Fa-f]+", text) else content.hex()
 
 
 def _hex(encoded: object) -> str | None:

@@ -5,7 +5,6 @@ but its connection belongs to no event loop: all threads and all loops of a proc
 """
 
 import asyncio
-import importlib
 import os
 import re
 import threading
@@ -20,14 +19,14 @@ import anyio.to_thread
 
 from ..core.errors import ConfigurationError, ProviderError
 from ..flow import Flow, Step, Threads, do, time_left
-from .access import check_network
+from ..invoicing.provider import CreatedInvoice, InvoiceRequest, check_network
 from .answer import created
-from .provider import CreatedInvoice, InvoiceRequest
+from .registry import BACKENDS
 
 T = TypeVar("T")
 
 # How many threads wait for the wallet on behalf of trio, on which nostr-sdk cannot be awaited.
-_TRIO_THREADS = Threads("nostr wallet connect", 100)
+_TRIO_THREADS = Threads(100)
 
 # NIP-47's codes, as nostr-sdk spells them at the end of its message.
 _REFUSED = re.compile(
@@ -40,7 +39,7 @@ _NO_ANSWER = "response not received"
 _used_in: int | None = None
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class NostrWalletConnect:
     """A wallet by its connection string, `nostr+walletconnect://<public key>?relay=wss://...&secret=<hex>`.
 
@@ -69,7 +68,7 @@ class NostrWalletConnect:
         check_network("NostrWalletConnect", self.network)
         if isinstance(self.timeout, bool) or not isinstance(self.timeout, int | float) or not 0 < self.timeout < 86_400:
             raise ConfigurationError(f"timeout must be a number of seconds above 0, not {self.timeout!r}")
-        self._sdk = _package()
+        self._sdk = BACKENDS["nostr+walletconnect"].required()
         try:
             self._uri = self._sdk.NostrWalletConnectUri.parse(self.uri)
         except (self._sdk.NostrSdkError, TypeError):
@@ -200,12 +199,3 @@ def _fault(message: str) -> ProviderError:
 
 async def _await(function: Callable[[], Awaitable[T]]) -> T:
     return await function()
-
-
-def _package() -> ModuleType:
-    try:
-        return importlib.import_module("nostr_sdk")  # only the extra `nwc` brings it
-    except ImportError as missing:
-        raise ConfigurationError(
-            "NostrWalletConnect needs the package nostr-sdk: pip install 'l402_middleware[nwc]'"
-        ) from missing

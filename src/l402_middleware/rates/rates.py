@@ -2,35 +2,32 @@
 
 import logging
 import os
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
-from statistics import median_low
-from typing import TypeAlias
+from functools import cached_property
+from typing import Final
 
-import anyio
-
+from ..bulkhead import HASTE, Bulkhead
 from ..core.errors import ConfigurationError, ProviderError, RateError
-from ..core.fiat import Fiat, exact
+from ..core.fiat import Fiat
 from ..core.money import Msat
-from ..flow import Call, Flow, Step, adrive, do, drive
-from .sources import Bitstamp, Coinbase, Kraken, RateSource
-
-RateFunction: TypeAlias = Callable[[str], Decimal | Awaitable[Decimal]]
-
-# A source that is farther than this from the median is wrong: honest ones differ by a percent or two.
-_FACTOR = Fraction(11, 10)
+from ..event_loops import Signal
+from ..flow import Flow, Step, do
+from ..outgoing.told import Told
+from .quotes import Quote, Together, agreed, quote_of
+from .source import RateFunction, RateSource
 
 # Seconds until sources that gave no rate are asked again.
 _RETRY = 5.0
 
 # Seconds that a request without any rate waits for the one that is asking for it.
 _MAX_WAIT = 15.0
+
+# So many threads of a process wait for a first rate, and so many tasks: an event each loop wakes them all.
+_WAITING_THREADS: Final = 3
+_WAITING_TASKS: Final = 10_000
 
 log = logging.getLogger("l402_middleware")
 
@@ -58,6 +55,8 @@ class Rates:
     All sources are asked at once. Of those that answer, more than half must be within 10 % of their median, which is
     taken (of an even number the lower one, so that no price is too low). Raises `ConfigurationError` for what cannot
     work. One object serves any number of threads, event loops and forked workers; a process asks once at a time.
+    While there is no rate yet, three threads of it wait for one, and more for a quarter of a second only: those who
+    have paid need the others.
     """
 
     def __init__(
@@ -75,42 +74,48 @@ class Rates:
             raise ConfigurationError(f"Rates: max_age={max_age} must not be below refresh={refresh}")
         if callable(sources) or hasattr(sources, "rate"):
             raise ConfigurationError("Rates: sources must be a list, even of a single source")
-        self._sources = (Coinbase(), Kraken(), Bitstamp()) if sources is None else tuple(sources)
-        if not self._sources:
+        self._given = None if sources is None else tuple(sources)
+        if self._given == ():
             raise ConfigurationError("Rates: sources is empty; leave it out for the public ones")
-        for source in self._sources:
+        for source in self._given or ():
             if not callable(source) and not hasattr(source, "rate"):
                 raise ConfigurationError(f"Rates: a source must have rate(), or be a function, not {source!r}")
         self._max_age = max_age
         self._refresh = refresh
         self._clock = clock
         self._known: dict[str, _Known] = {}
-        # By process too: a lock that was held during a fork would be held forever in the child.
-        self._turns: dict[tuple[int, str], threading.Lock] = {}
+        # By process too: in a forked child nobody goes on asking.
+        self._asking: dict[tuple[int, str], Signal] = {}
+        self._bulkhead = Bulkhead(_WAITING_THREADS, _WAITING_TASKS)
 
-    def convert(self, price: Fiat) -> Flow[Msat]:
+    @cached_property
+    def _sources(self) -> tuple[RateSource | RateFunction, ...]:
+        if self._given is not None:
+            return self._given
+        from .sources import Bitstamp, Coinbase, Kraken  # noqa: PLC0415 - a price in sats needs none of them
+
+        return Coinbase(), Kraken(), Bitstamp()
+
+    def convert(self, price: Fiat, told: Told | None = None) -> Flow[Msat]:
         """What `price` is now, rounded up to whole msat. Raises `RateError` where there is no rate to say it."""
-        rate = yield from self.rate(price.currency)
+        rate = yield from self.rate(price.currency, told)
         try:
             return price.to_msat(rate)
         except ConfigurationError:
             raise RateError(f"{price} would be more than 21 million bitcoin, at {rate:f} for one") from None
 
-    def rate(self, currency: str) -> Flow[Decimal]:
-        """Units of `currency` for one bitcoin, at most `max_age` seconds old. Raises `RateError` if there is none."""
+    def rate(self, currency: str, told: Told | None = None) -> Flow[Decimal]:
+        """Units of `currency` for one bitcoin, at most `max_age` seconds old. Raises `RateError` if there is none.
+
+        `told` is called for each source that this call asks, with its name, the seconds it took, and the kind of its
+        failure or None; it must not raise.
+        """
         if self._is_due(currency):
-            turn = self._turns.setdefault((os.getpid(), currency), threading.Lock())
-            usable = self._usable(currency)
-            if usable is None:
-                yield from do(_Turn(turn, currency))
-            elif not turn.acquire(blocking=False):
-                return usable
-            try:
-                # While this one waited, another may have asked.
-                if self._is_due(currency):
-                    yield from self._ask(currency)
-            finally:
-                turn.release()
+            if (usable := self._usable(currency)) is not None:
+                # One asks, and the others go on with what there is.
+                yield from self._ask_in_turn(currency, told)
+                return self._usable(currency) or usable
+            yield from self._first(currency, told)
         rate = self._usable(currency)
         if rate is None:
             raise RateError(f"no {currency} rate: {self._known[currency].fault}")
@@ -118,9 +123,9 @@ class Rates:
 
     def survey(self, currency: str) -> Flow[tuple[Decimal | None, list[tuple[str, Decimal | str]]]]:
         """What the sources agree on now, if they do; and for each its name and its rate, or why there is none."""
-        answers = yield from do(_Together([_answer(source, currency) for source in self._sources]))
-        rates = [answer for answer in answers if isinstance(answer, Decimal)]
-        return _agreed(rates), list(zip(map(_name, self._sources), answers, strict=True))
+        answers = yield from self._answers(currency)
+        rates = [answer.rate for answer in answers if answer.rate is not None]
+        return agreed(rates), [(answer.name, answer.rate or answer.words) for answer in answers]
 
     def close(self) -> None:
         """Close the connections of blocking drivers."""
@@ -143,93 +148,81 @@ class Rates:
         known = self._known.get(currency)
         return known.rate if known is not None and 0 <= self._clock() - known.rate_at <= self._max_age else None
 
-    def _ask(self, currency: str) -> Flow[None]:
+    def _first(self, currency: str, told: Told | None) -> Flow[None]:
+        """Wait until the sources have been asked, by this request or by another."""
+        has_failed = currency in self._known
+        try:
+            seat = yield from do(self._bulkhead.enter(after_a_failure=has_failed))
+        except ProviderError as error:
+            raise RateError(f"no {currency} rate yet: {error}") from None
+        try:
+            seconds = HASTE if seat.in_haste else _MAX_WAIT
+            until = time.monotonic() + seconds
+            while self._is_due(currency):
+                asking = self._asking.get((os.getpid(), currency))
+                if asking is not None:
+                    if not (yield from do(_Wait(asking, until))):
+                        late = f"the sources were asked, and did not answer within {seconds:g} s"
+                        raise RateError(f"no {currency} rate: {late}")
+                elif seat.in_haste:
+                    # It has no time to ask.
+                    raise RateError(f"no {currency} rate yet: too many wait for one")
+                elif (yield from self._ask_in_turn(currency, told)):
+                    return
+        finally:
+            seat.leave()
+
+    def _ask_in_turn(self, currency: str, told: Told | None) -> Flow[bool]:
+        """Ask the sources, unless another does; whether it was this one."""
+        turn, mine = (os.getpid(), currency), Signal()
+        if self._asking.setdefault(turn, mine) is not mine:
+            return False
+        try:
+            # Another may have asked just before.
+            if self._is_due(currency):
+                yield from self._ask(currency, told)
+        finally:
+            del self._asking[turn]
+            mine.give()
+        return True
+
+    def _ask(self, currency: str, told: Told | None) -> Flow[None]:
         now = self._clock()
-        answers = yield from do(_Together([_answer(source, currency) for source in self._sources]))
-        rates = [answer for answer in answers if isinstance(answer, Decimal)]
-        faults = [answer for answer in answers if isinstance(answer, str)]
-        agreed = _agreed(rates)
-        if rates and agreed is None:
-            faults.append("the sources do not agree: " + ", ".join(f"{rate:f}" for rate in rates))
+        answers = yield from self._answers(currency)
+        for answer in answers:
+            if told is not None:
+                told(answer.name, answer.seconds, answer.fault)
+        rates = [answer.rate for answer in answers if answer.rate is not None]
+        faults = [answer.words for answer in answers if answer.rate is None]
+        rate = agreed(rates)
+        if rates and rate is None:
+            faults.append("the sources do not agree: " + ", ".join(f"{one:f}" for one in rates))
         for fault in faults:
             log.warning("a %s rate is missing: %s", currency, fault)
-        if agreed is not None:
-            self._known[currency] = _Known(agreed, now, now, now + self._refresh, "the last one is too old")
+        if rate is not None:
+            self._known[currency] = _Known(rate, now, now, now + self._refresh, "the last one is too old")
         else:
             last = self._known.get(currency)
             rate, rate_at = (last.rate, last.rate_at) if last else (None, now)
             next_at = self._clock() + min(_RETRY, self._refresh)
             self._known[currency] = _Known(rate, rate_at, now, next_at, "; ".join(faults))
 
-
-def _answer(source: RateSource | RateFunction, currency: str) -> Flow[Decimal | str]:
-    """The source's rate, or in a sentence why there is none."""
-    name = _name(source)
-    try:
-        answer = yield from (do(Call[object](source, currency)) if callable(source) else source.rate(currency))
-    except (RateError, ProviderError) as error:
-        return str(error)
-    except Exception as error:
-        return f"{name} raised {type(error).__name__}"
-    rate = exact(answer)
-    return rate if rate is not None else f"{name} gave no decimal number above zero"
+    def _answers(self, currency: str) -> Flow[list[Quote]]:
+        return (yield from do(Together([quote_of(source, currency) for source in self._sources])))
 
 
-def _name(source: RateSource | RateFunction) -> str:
-    return str(getattr(source, "__name__", type(source).__name__))
+class _Wait(Step[bool]):
+    """The wait for whoever is asking, in this process, until `until`: whether it is over by then."""
 
+    def __init__(self, asking: Signal, until: float) -> None:
+        self._asking = asking
+        self._until = until
 
-def _agreed(rates: list[Decimal]) -> Decimal | None:
-    """The median of those that are near it, if they are more than half of all."""
-    if not rates:
-        return None
-    middle = Fraction(median_low(rates))
-    near = [rate for rate in rates if middle / _FACTOR <= Fraction(rate) <= middle * _FACTOR]
-    return median_low(near) if len(near) * 2 > len(rates) else None
+    def block(self) -> bool:
+        return self._asking.block(self._left())
 
+    async def wait(self) -> bool:
+        return await self._asking.wait(self._left())
 
-class _Turn(Step[None]):
-    """The wait for whoever is asking, in this process: a thread, or a task of any event loop."""
-
-    def __init__(self, turn: threading.Lock, currency: str) -> None:
-        self._turn = turn
-        self._currency = currency
-
-    def block(self) -> None:
-        if not self._turn.acquire(timeout=_MAX_WAIT):
-            raise self._late()
-
-    async def wait(self) -> None:
-        # The other may be on another loop or none, so there is nothing to await.
-        until = anyio.current_time() + _MAX_WAIT
-        while not self._turn.acquire(blocking=False):
-            if anyio.current_time() > until:
-                raise self._late()
-            await anyio.sleep(0.02)
-
-    def _late(self) -> RateError:
-        return RateError(f"no {self._currency} rate: the sources were asked, and did not answer within {_MAX_WAIT:g} s")
-
-
-class _Together(Step[list[Decimal | str]]):
-    """Several flows at once: none waits for a slow one before it."""
-
-    def __init__(self, flows: list[Flow[Decimal | str]]) -> None:
-        self._flows = flows
-
-    def block(self) -> list[Decimal | str]:
-        with ThreadPoolExecutor(len(self._flows)) as pool:
-            # In the caller's context, which a function of the application's may need.
-            running = [pool.submit(copy_context().run, drive, flow) for flow in self._flows]
-            return [each.result() for each in running]
-
-    async def wait(self) -> list[Decimal | str]:
-        answers: list[Decimal | str] = [""] * len(self._flows)
-
-        async def run(number: int, flow: Flow[Decimal | str]) -> None:
-            answers[number] = await adrive(flow)
-
-        async with anyio.create_task_group() as group:
-            for number, flow in enumerate(self._flows):
-                group.start_soon(run, number, flow)
-        return answers
+    def _left(self) -> float:
+        return max(self._until - time.monotonic(), 0.0)

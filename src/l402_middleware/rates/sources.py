@@ -6,32 +6,14 @@ No part of an answer but its status reaches a message.
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from ..core.errors import ConfigurationError, RateError
 from ..core.fiat import exact
 from ..flow import Flow
-from ..providers.access import check_url
-from ..providers.transport import Transport
-
-
-class RateSource(Protocol):
-    """What `Rates` needs of a source."""
-
-    def rate(self, currency: str) -> Flow[Decimal]:
-        """Units of `currency` (three capital letters) for one bitcoin.
-
-        Raises `RateError` or `ProviderError` where there is no such rate.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close the connections of blocking drivers."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close the connections of the running event loop."""
-        ...
+from ..outgoing.access import check_url
+from ..outgoing.transport import Transport
+from .source import RateSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,26 +31,46 @@ class Take(Protocol):
     def __call__(self, step: Step[T]) -> T: ...
 
 
-def claim(now: float, *, uses: int | None = 1, like: Claim | None = None, request: bytes = b"\x01" * 32) -> Claim:
+def claim(
+    now: float,
+    *,
+    bought: int | None = 1,
+    like: Claim | None = None,
+    request: bytes = b"\x01" * 32,
+    most: int = 1,
+    least: int = 1,
+    once: bool = False,
+) -> Claim:
     """A claim on a new payment for an endpoint of its own, or a further one on the payment of `like`."""
     return Claim(
         payment_hash=like.payment_hash if like else os.urandom(32),
         token_id=like.token_id if like else os.urandom(32),
         hold_id=os.urandom(16),
-        uses=uses,
+        bought=bought,
         request=request,
         endpoint=like.endpoint if like else f"GET /forecast/{os.urandom(8).hex()}",
         msat=21_000,
         now=now,
         lease_until=now + LEASE,
         forget_at=now + LIFE,
+        most=most,
+        least=least,
+        once=once,
     )
 
 
-def settle(ledger: Ledger, held: Claim, answer: bytes | None = None, *, after: float = 1.0) -> Step[bool]:
+def settle(
+    ledger: Ledger, held: Claim, answer: bytes | None = None, *, used: int = 1, after: float = 1.0
+) -> Step[bool]:
     """Settle a hold `after` seconds from its claim, and keep the answer for `REPLAY` seconds from then."""
     now = held.now + after
-    return ledger.settle(held.payment_hash, held.hold_id, now, answer, now + REPLAY)
+    return ledger.settle(held.payment_hash, held.hold_id, used, now, answer, now + REPLAY)
+
+
+def extend(ledger: Ledger, held: Claim, more: int, *, least: int = 1, after: float = 1.0) -> Step[int]:
+    """Ask for more units for a hold `after` seconds from its claim, and renew its lease."""
+    now = held.now + after
+    return ledger.extend(held.payment_hash, held.hold_id, more, least, now, now + LEASE)
 
 
 def release(ledger: Ledger, held: Claim, *, after: float = 1.0) -> Step[None]:

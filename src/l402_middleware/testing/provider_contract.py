@@ -47,7 +47,7 @@ from l402_middleware.core.invoice import Invoice
 from l402_middleware.core.keys import KeyRing, generate_key
 from l402_middleware.core.money import Msat, msats, sats
 from l402_middleware.flow import Flow, adrive, drive
-from l402_middleware.paywall.invoicing import Invoicing, memo_of
+from l402_middleware.invoicing.invoicing import Invoicing, memo_of
 from l402_middleware.providers import CreatedInvoice, DevNode, Failover, InvoiceRequest, Provider, SettlementCheck
 
 T = TypeVar("T")
