@@ -54,6 +54,7 @@ LATER: Final = {
     "DEAR.test": "Starlette's hosts in any case",
     "test_the_running_application_says_the_same[in Starlette's list]": "Starlette's Middleware(kind, *arguments)",
     "test_a_default_beside_prices_of_their_own[starlette_default": "the same",
+    "test_a_price_beside_a_bearer_token": "HTTPBearer that looks at the first of two lines",
     "[litestar": "Litestar, which needs later packages beside it",
     "[quart": "Quart, which needs a later Flask",
 }

@@ -1,7 +1,6 @@
 """Which route a Starlette application will choose for a request, asked before it does."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from types import MethodType
 from typing import Any, Final, NamedTuple
 
@@ -189,8 +188,14 @@ def _doubt_of(app: Any) -> str | None:
 
 
 def _inwards(app: Any) -> Iterator[Any]:
-    """`app`, and what it stands around, down to its router, or as far as that can be followed."""
-    return islice(_layers(app), MAX_LAYERS)
+    """`app`, and what it stands around, down to its router. Raises `ConfigurationError` where that has no end."""
+    for depth, layer in enumerate(_layers(app)):
+        if depth > MAX_LAYERS:
+            raise ConfigurationError(
+                f"{type(app).__qualname__} has no end to look for routes in: something in it answers to any "
+                "attribute, as proxies and mocks do; mount the application itself"
+            )
+        yield layer
 
 
 def _layers(app: Any) -> Iterator[Any]:
