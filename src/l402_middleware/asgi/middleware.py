@@ -53,7 +53,7 @@ class PaywallMiddleware:
                 if await self._joins(outer, scope):
                     await self.app(scope, receive, send)
                 return
-            default, sale = (None, None) if self.whole is None else self.sales(scope)
+            default, sale = self.sales(scope)
             make = HTTPExchange if kind == "http" else WebSocketExchange
             exchange: ASGIExchange = make(self.paywall, scope, receive, send, self.own_sale, default)
             scope["l402"] = exchange

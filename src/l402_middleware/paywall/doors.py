@@ -92,15 +92,13 @@ class Doors:
         by = self.schemes[0]
         reading = by.read(fields, now)
         shown, fault = reading.shown, reading.fault
-        if len(self.schemes) > 1:
-            payments = {each.verified.payment_hash: each for each in shown}
-            for scheme in self.schemes[1:]:
-                reading = scheme.read(fields, now)
-                for each in reading.shown:
-                    payments.setdefault(each.verified.payment_hash, each)
-                if fault is None and reading.fault is not None:
-                    fault, by = reading.fault, scheme
-            shown = tuple(payments.values())
+        for scheme in self.schemes[1:]:
+            reading = scheme.read(fields, now)
+            if reading.shown:
+                known = {each.verified.payment_hash for each in shown}
+                shown = (*shown, *(each for each in reading.shown if each.verified.payment_hash not in known))
+            if fault is None and reading.fault is not None:
+                fault, by = reading.fault, scheme
         if fault is not None and fault.code == "invalid-credential" and not self.has_all_keys:
             raise LedgerError("the ledger's own key, under which this may have been sold, cannot be read")
         return shown, fault, by

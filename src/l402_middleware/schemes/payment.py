@@ -11,12 +11,13 @@ from ..core.auth_params import write_challenge
 from ..core.challenge import problem_type
 from ..core.charge import ChargeIssuer, can_charge
 from ..core.errors import BadCredential
-from ..core.payment import CHARGE, METHOD, Receipt, parse_payment_authorization
+from ..core.payment import CHARGE, METHOD, SCHEME, Receipt, parse_payment_authorization
 from .scheme import CredentialFault, Fields, Offered, Reading, Sale, SchemeSettings, Shown
 
 _NOTHING: Final = Reading()
 _NO_BODY: Final = sha256(b"").digest()
 _USUAL_FIELD: Final = b"Authorization"
+_SCHEME: Final = SCHEME.encode()
 
 # What Accept-Payment chooses from. L402 has no name there, and is offered whatever is asked for; standing here, it
 # leaves a client that wants anything but a charge without one, and not without an answer.
@@ -35,12 +36,14 @@ class PaymentScheme:
     def __init__(self, settings: SchemeSettings) -> None:
         self._issuer = ChargeIssuer(settings.service, settings.service, settings.keys, settings.unknown_caveats)
         self._field = settings.credential_field
+        self._field_name = settings.credential_field.lower()
         self.varies_with: Sequence[bytes] = (settings.credential_field,)
 
     def read(self, fields: Fields, now: float) -> Reading:
         """The credential; see `Scheme.read`. The draft allows one in a request."""
-        wanted = self._field.lower()
-        values = [value for name, value in fields if name.lower() == wanted]
+        # Most requests show a credential of another scheme.
+        wanted = self._field_name
+        values = [value for name, value in fields if name.lower() == wanted and _SCHEME in value.lower()]
         if not values:
             return _NOTHING
         try:
