@@ -22,13 +22,14 @@ class SchemeSettings:
     """What a scheme is made with.
 
     `service` is the name in each credential; `keys` are those that it is signed with; `network` is that of the
-    invoices: "bitcoin", "testnet", "signet" or "regtest".
+    invoices: "bitcoin", "testnet", "signet" or "regtest". `credential_header` is the request field for credentials.
     """
 
     service: str
     keys: KeyRing = field(repr=False)
     network: str = "bitcoin"
     unknown_caveats: UnknownCaveats = "skip"
+    credential_header: str = "Authorization"
 
 
 @dataclass(frozen=True, slots=True)
