@@ -12,7 +12,7 @@ from ..paywall.paywall import Decision, Paywall
 from ..paywall.rendering import undelivered
 from ..paywall.request import RequestView
 from ..paywall.response import Headers, Response, body_length
-from .states import CUT_SHORT_IS_LEFT, IS_OUT, LEFT, OVER, TABLE, Input, Output, State
+from .states import CUT_SHORT_IS_LEFT, IS_OUT, LEFT_COUNTS, OVER, TABLE, Input, Output, State
 
 log = logging.getLogger("l402_middleware")
 
@@ -187,8 +187,8 @@ class Exchange:
     def cut_off(self) -> Exception:
         """What to raise for `CUT_OFF`."""
         if self.decision is None:
-            endpoint = self._sold[1] if self._sold else "this request"
-            return RuntimeError(f"whether {endpoint} was paid for could not be decided, so it is not served")
+            assert self._sold is not None
+            return RuntimeError(f"whether {self._sold[1]} was paid for could not be decided, so it is not served")
         return LedgerError("the payment of an answer already begun could not be settled: it is cut off")
 
     # The end.
@@ -227,12 +227,12 @@ class Exchange:
 
         Raises what `charge_if` raises; then the use is given back.
         """
-        delivery, output = self.decision, LEFT.get(self.state, Output.RELEASE) if self.has_left else Output.RELEASE
+        delivery, counts = self.decision, self.has_left and self.state in LEFT_COUNTS
         self.state = State.CLOSED
         if not isinstance(delivery, Delivery):
             return
         try:
-            if output is Output.VANISH:
+            if counts:
                 yield from delivery.vanish()
         except LedgerError as error:
             log.error("the answer to a client that left could not be settled: %s", error)
