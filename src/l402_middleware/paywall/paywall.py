@@ -76,7 +76,9 @@ class Paywall:
     - `body_seconds`: how long such a body may take, beside a second for every 16 KiB of it.
     - `price_threads`: threads of a process that may compute prices which take longer than a quarter of a second (3).
       On an event loop, plain price functions have so many threads, and no others.
-    - `schemes`: the ways in which a caller can pay and show it, by name; "l402" is the only one yet.
+    - `schemes`: the ways in which a caller can pay and show it: "l402", "payment", or both, which is the default.
+    - `credential_header`: "Authorization", or "Payment-Authorization" for an application with an `Authorization` of its
+      own: a Payment credential is then read there alone, an L402 credential there too.
     - `observe`: a plain function, or a list of them, that is told of each of `l402_middleware.events`, in the request's
       own thread or event loop: it has to be quick.
 
@@ -111,7 +113,8 @@ class Paywall:
         spool_bytes: int = 256 * 1024 * 1024,
         body_seconds: float = 20,
         price_threads: int = 3,
-        schemes: Iterable[str] = ("l402",),
+        schemes: Iterable[str] = ("l402", "payment"),
+        credential_header: str = "Authorization",
         observe: Observer | Iterable[Observer] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -150,6 +153,7 @@ class Paywall:
             certificate_header=certificate_header,
             challenge_limit=challenge_limit,
             limit_storage=limit_storage,
+            credential_header=credential_header,
         )
         Caveats(service, unknown_caveats)
         addresses = ClientAddresses(trusted_proxies, forwarded_header, certificate_header)
@@ -165,7 +169,9 @@ class Paywall:
             names_in_order(schemes),
             self.ledger,
             secret_keys,
-            lambda keys: SchemeSettings(service, keys, self._invoicing.network, unknown_caveats),
+            lambda keys: SchemeSettings(
+                service, keys, self._invoicing.network, unknown_caveats, credential_header.encode()
+            ),
             self._use_keys,
         )
         room = partial(BodyBudget, spool_bodies, spool_bytes, body_seconds)
