@@ -84,7 +84,7 @@ class Exchange:
         return self.decision if isinstance(self.decision, Response) else None
 
     def was_asked_for(self, offer: Offer) -> bool:
-        """Whether the default was decided about already, on the same terms: one middleware stands around its like."""
+        """Whether the default was decided about already, on the same terms, by a middleware of ours further out."""
         return self._sold is not None and self._sold == self.default and self._sold[0].has_terms_of(offer)
 
     def answer_now(self) -> Output:
@@ -153,7 +153,7 @@ class Exchange:
         return delivery.keeps and not is_short and not (is_last and is_missing)
 
     def unseen(self, size: int | None, *, is_last: bool) -> Output:
-        """So many bytes of the body, which the server takes from elsewhere; None where they are a whole file."""
+        """`size` bytes of the body, which the server takes from elsewhere; None where they are a whole file."""
         self._check(Input.PIECE)
         if isinstance(self.decision, Delivery):
             self.decision.forgo_copy()
