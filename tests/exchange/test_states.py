@@ -12,7 +12,19 @@ from l402_middleware.exchange.states import LEFT_COUNTS, TABLE, Input, Output, S
 from l402_middleware.flow import drive
 from l402_middleware.paywall.rendering import undelivered
 
-from .model import ENDPOINT, MAX_BYTES, OFFER, REFUSAL, ModelHolds, decided, exchange_with, failing, passed, use
+from .model import (
+    ENDPOINT,
+    MAX_BYTES,
+    OFFER,
+    REFUSAL,
+    ModelHolds,
+    ModelPaywall,
+    decided,
+    exchange_with,
+    failing,
+    passed,
+    use,
+)
 
 BODY = (Input.PIECE, Input.NOTHING, Input.LAST)
 # Where whatever the application sends may go out: nothing is sold, it is paid for, or it tells of a refusal.
@@ -255,16 +267,15 @@ def test_a_decision_that_fails() -> None:
     drive(exchange.end())
 
 
-def test_a_default_that_was_decided_about() -> None:
+@pytest.mark.parametrize("default", [Offer(21), Offer(5)], ids=["the same terms", "others"])
+def test_a_default_that_was_decided_about(default: Offer) -> None:
     """A middleware of ours further in does not ask again for the same terms; for others, or another sale, it does."""
-    exchange = exchange_with(REFUSAL)
-    exchange.default = (OFFER, ENDPOINT)
+    paywall: Any = ModelPaywall(REFUSAL)
+    exchange = Exchange(paywall, (default, ENDPOINT))
     assert not exchange.was_asked_for(OFFER)
-    exchange.is_new(OFFER, ENDPOINT)
-    assert exchange.was_asked_for(Offer(21))
-    assert not exchange.was_asked_for(Offer(22))
-    exchange = exchange_with(REFUSAL)
-    exchange.default = (Offer(5), ENDPOINT)
+    exchange.is_new(default, ENDPOINT)
+    assert exchange.was_asked_for(OFFER) is default.has_terms_of(OFFER)
+    exchange = Exchange(paywall, (default, ENDPOINT))
     exchange.is_new(OFFER, ENDPOINT)
     assert not exchange.was_asked_for(OFFER)
 
@@ -315,7 +326,9 @@ def test_what_is_not_in_the_table(act: Callable[[Exchange], Any]) -> None:
     """What neither ASGI nor WSGI allows is an error of the application's, and is not charged."""
     holds = ModelHolds()
     exchange = decided(use(holds))
-    with pytest.raises(BrokenProtocol):
+    with pytest.raises(
+        BrokenProtocol, match="cannot take .* in the state"
+    ):
         act(exchange)
     drive(exchange.end())
     assert (holds.is_held, holds.charges) == (False, 0)
