@@ -107,8 +107,8 @@ class L402Middleware(PaywallMiddleware):
     - `default`: an `Offer`, or a price as `Offer` takes it.
     - `free`: exact paths, decoded, below the `root_path`, without a query; another spelling of one is not free.
 
-    Raises `ConfigurationError`, also for an application with endpoints that `@l402_required` prices: such a one sells
-    the rest with its own framework's middleware, which takes `default` and `free` too.
+    Raises `ConfigurationError`, also for an application with endpoints that `@l402_required` prices: sell the rest
+    of that with its own framework's middleware, which takes `default` and `free` too.
     """
 
     def __init__(self, app: ASGIApp, paywall: "Paywall", *, default: Price | Offer, free: Iterable[str] = ()) -> None:

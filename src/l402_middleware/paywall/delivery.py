@@ -124,7 +124,7 @@ class Delivery:
         return len(self._copy or b"")
 
     def can_keep(self, length: int) -> bool:
-        """Whether a body of so many bytes would be kept, under the head that was noted."""
+        """Whether a body of this many bytes would be kept, under the head that was noted."""
         return self.stays and self._replay is not None and length <= self._replay.max_bytes
 
     def forget_head(self) -> Flow[None]:

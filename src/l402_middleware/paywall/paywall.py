@@ -75,7 +75,7 @@ class Paywall:
       where a price needs the body; those of paid requests have as much room of their own.
     - `body_seconds`: how long such a body may take, beside a second for every 16 KiB of it.
     - `price_threads`: threads of a process that may compute prices which take longer than a quarter of a second (3).
-      On an event loop, plain price functions have so many threads, and no others.
+      On an event loop, plain price functions run in these threads only.
     - `schemes`: the ways in which a caller can pay and show it, by name: "l402" and "payment".
     - `credential_header`: "Payment-Authorization" where the application has an Authorization of its own: Payment
       credentials then come there only, L402's there too.

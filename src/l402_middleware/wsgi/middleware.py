@@ -27,8 +27,8 @@ class L402Middleware:
     - `default`: an `Offer`, or a price as `Offer` takes it.
     - `free`: exact paths, decoded, below `SCRIPT_NAME`, without a query; another spelling of one is not free.
 
-    Raises `ConfigurationError`, also for an application with views that `@l402_required` prices: such a one sells the
-    rest with `l402_middleware.flask.L402`, which takes `default` and `free` too.
+    Raises `ConfigurationError`, also for an application with views that `@l402_required` prices: sell the rest of
+    that with `l402_middleware.flask.L402`, which takes `default` and `free` too.
     """
 
     def __init__(
