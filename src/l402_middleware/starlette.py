@@ -59,6 +59,11 @@ class L402Middleware(PaywallMiddleware):
         """Whether what routing will choose makes an offer of its own."""
         return _offer_of(choice.endpoint, scope) is not None
 
+    def is_sold(self, scope: Scope) -> bool:
+        """Whether the default, or what routing will choose, asks for a payment."""
+        choice = foresee(self.app, scope)
+        return super().is_sold(scope) or (choice is not None and self.sells(choice, scope))
+
     def foresees_own_sale(self, scope: Scope) -> bool:
         """What the routers say. Raises `ConfigurationError` where a middleware between them might prove them wrong."""
         choice = foresee(self.app, scope)

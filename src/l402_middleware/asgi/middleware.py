@@ -6,8 +6,10 @@ from functools import partial
 
 from ..core.errors import ConfigurationError
 from ..flow import adrive
+from ..paywall.cors import wanted_method
 from ..paywall.offer import Offer, Price, Sale
 from ..paywall.paywall import Paywall
+from ..paywall.response import Response
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
 from ..providers.devnode import WALLET_PATH
 from .exchange import ASGIExchange
@@ -45,6 +47,8 @@ class PaywallMiddleware:
         kind = scope["type"]
         if kind == "http" and self._is_for_wallet(scope):
             await answer_wallet(self.paywall, scope, send)
+        elif kind == "http" and scope["method"] == "OPTIONS" and (allowed := self._preflight(scope)) is not None:
+            await respond(allowed, scope, send)
         elif kind in ("http", "websocket"):
             outer = scope.get("l402")
             if outer is not None and outer.paywall is self.paywall:
@@ -76,6 +80,18 @@ class PaywallMiddleware:
         # Below its mount, as any path of the application's.
         path: str = scope["path"]
         return path.endswith(WALLET_PATH) and self.paywall.has_wallet_at(split_path(scope)[1])
+
+    def is_sold(self, scope: Scope) -> bool:
+        """Whether a request like this one would have to pay."""
+        return self.whole is not None and whole_sale(self.whole, scope) is not None
+
+    def _preflight(self, scope: Scope) -> Response | None:
+        """The answer to the preflight of a request that would have to pay, where browsers' scripts may pay at all."""
+        if self.paywall.cors is None or (method := wanted_method(scope["headers"])) is None:
+            return None
+        if not self.is_sold({**scope, "method": method.decode("ascii").upper()}):
+            return None
+        return self.paywall.cors.preflight(scope["headers"])
 
     async def _joins(self, outer: ASGIExchange, scope: Scope) -> bool:
         """Decide within the exchange that another middleware of this paywall began; False where that refused it."""
@@ -140,5 +156,10 @@ async def answer_wallet(paywall: Paywall, scope: Scope, send: Send) -> None:
             scope["method"], scope["query_string"].decode("latin-1"), client[0] if client else None, scope["headers"]
         )
     )
+    await respond(response, scope, send)
+
+
+async def respond(response: Response, scope: Scope, send: Send) -> None:
+    """Give a whole response past the application; HEAD gets its headers only."""
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})

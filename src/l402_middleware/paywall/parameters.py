@@ -266,6 +266,14 @@ SETTINGS: Final = (
         read=several,
     ),
     Setting(
+        "cors",
+        "whose pages' scripts may read a 402, and the answer that they paid for: `\"*\"` for everybody's, or a list of "
+        "[origins](security.md#browsers); nobody's where not given",
+        setting="L402_CORS",
+        example="`https://shop.example`",
+        read=several,
+    ),
+    Setting(
         "observe",
         "a function, or a list of them, that is told what happens: [events](reference.md#l402-middleware-events)",
     ),

@@ -22,6 +22,7 @@ from ..schemes.registry import names_in_order
 from .admission import Admission
 from .body_budget import BodyBudget
 from .client_address import ClientAddresses
+from .cors import Cors
 from .counters import Counters
 from .delivery import Delivery, Replay
 from .doors import Doors
@@ -77,6 +78,8 @@ class Paywall:
     - `price_threads`: threads of a process that may compute prices which take longer than a quarter of a second (3).
       On an event loop, plain price functions have so many threads, and no others.
     - `schemes`: the ways in which a caller can pay and show it, by name; "l402" is the only one yet.
+    - `cors`: the origins, such as "https://shop.example", whose pages' scripts may read a 402, and the answer that they
+      paid for; "*" for all. Preflights for what is sold are answered then, free of charge.
     - `observe`: a plain function, or a list of them, that is told of each of `l402_middleware.events`, in the request's
       own thread or event loop: it has to be quick.
 
@@ -112,6 +115,7 @@ class Paywall:
         body_seconds: float = 20,
         price_threads: int = 3,
         schemes: Iterable[str] = ("l402",),
+        cors: Literal["*"] | Iterable[str] | None = None,
         observe: Observer | Iterable[Observer] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -152,6 +156,7 @@ class Paywall:
             limit_storage=limit_storage,
         )
         Caveats(service, unknown_caveats)
+        self.cors = None if cors is None else Cors(cors)
         addresses = ClientAddresses(trusted_proxies, forwarded_header, certificate_header)
         if limit_storage is not None and challenge_limit is None:
             raise ConfigurationError('limit_storage does nothing without challenge_limit, such as "60/minute"')
@@ -207,10 +212,16 @@ class Paywall:
         """
         verdict = yield from self._admission.decide(request, offer)
         if isinstance(verdict, Admitted):
+            if self.cors is not None:
+                verdict.delivery.cors = self.cors.fields(request.headers)
             return verdict.delivery
         if isinstance(verdict, Replayed | Unspent):
-            return verdict.answer
-        return render(verdict, request.header("accept"), self._doors.varies_with)
+            answer = verdict.answer
+        else:
+            answer = render(verdict, request.header("accept"), self._doors.varies_with)
+        if self.cors is not None:
+            self.cors.add_to(answer, request.headers)
+        return answer
 
     def _use_keys(self, keys: KeyRing) -> None:
         if self._limit:

@@ -1,10 +1,11 @@
 """The middleware around any WSGI application, which sells everything."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError
 from ..flow import drive
+from ..paywall.cors import wanted_method
 from ..paywall.offer import Offer, Price, Sale
 from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
@@ -42,7 +43,9 @@ class L402Middleware:
         refuse_decorated(app)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        answer = answer_wallet(self.paywall, environ, start_response)
+        answer = answer_wallet(self.paywall, environ, start_response) or answer_preflight(
+            self.paywall, environ, start_response, lambda asked: whole_sale(self.whole, asked) is not None
+        )
         if answer is not None:
             return answer
         if not self._is_checked:
@@ -63,6 +66,22 @@ def whole_sale(whole: WholeApplication, environ: "WSGIEnvironment") -> Sale | No
     if path in whole.free:
         return None
     return whole.offer, endpoint_name(method_of(environ), mount, path)
+
+
+def answer_preflight(
+    paywall: Paywall,
+    environ: "WSGIEnvironment",
+    start_response: "StartResponse",
+    is_sold: "Callable[[WSGIEnvironment], bool]",
+) -> list[bytes] | None:
+    """Answer the preflight of a request that would have to pay, where browsers' scripts may pay at all."""
+    if paywall.cors is None or environ["REQUEST_METHOD"] != "OPTIONS":
+        return None
+    headers = list(headers_of(environ))
+    method = wanted_method(headers)
+    if method is None or not is_sold({**environ, "REQUEST_METHOD": method.decode("ascii").upper()}):
+        return None
+    return respond(paywall.cors.preflight(headers), environ, start_response)
 
 
 def answer_wallet(paywall: Paywall, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes] | None:
