@@ -27,7 +27,7 @@ LAYERS = (
     ("client",),
     ("paywall",),
     ("exchange",),
-    ("asgi", "wsgi", "doctor", "openapi"),
+    ("asgi", "wsgi", "doctor", "openapi", "checkup"),
     ("routing",),
     ("starlette", "flask"),
     ("fastapi",),
