@@ -27,7 +27,7 @@ from .slips import refuse_bare_decorator
 from .wsgi.environ import split_path
 from .wsgi.exchange import EXCHANGE, WSGIExchange
 from .wsgi.headers import text_headers
-from .wsgi.middleware import answer_preflight, answer_wallet, whole_sale
+from .wsgi.middleware import answer_aside, whole_sale
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -99,9 +99,7 @@ class _Wrapped:
         self.whole = whole
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        answer = answer_wallet(self.paywall, environ, start_response) or answer_preflight(
-            self.paywall, environ, start_response, self._is_sold
-        )
+        answer = answer_aside(self._flask, self.paywall, environ, start_response, self._is_sold)
         if answer is not None:
             return answer
         default = None if self.whole is None else whole_sale(self.whole, environ)

@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from functools import partial
 
 from ..core.errors import ConfigurationError
+from ..discovery import document_for
 from ..flow import adrive
 from ..paywall.cors import wanted_method
 from ..paywall.offer import Offer, Price, Sale
@@ -49,6 +50,8 @@ class PaywallMiddleware:
             await answer_wallet(self.paywall, scope, send)
         elif kind == "http" and scope["method"] == "OPTIONS" and (allowed := self._preflight(scope)) is not None:
             await respond(allowed, scope, send)
+        elif kind == "http" and self.paywall.discovery is not None and (document := self._document(scope)) is not None:
+            await respond(document, scope, send)
         elif kind in ("http", "websocket"):
             outer = scope.get("l402")
             if outer is not None and outer.paywall is self.paywall:
@@ -92,6 +95,10 @@ class PaywallMiddleware:
         if not self.is_sold({**scope, "method": method.decode("ascii").upper()}):
             return None
         return self.paywall.cors.preflight(scope["headers"])
+
+    def _document(self, scope: Scope) -> Response | None:
+        """What programs find the service by, where this request is for it."""
+        return document_for(self, self.paywall, scope["method"], *split_path(scope))
 
     async def _joins(self, outer: ASGIExchange, scope: Scope) -> bool:
         """Decide within the exchange that another middleware of this paywall began; False where that refused it."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from ..invoicing.invoicing import MAX_EXPIRY
+from .service import service_from_text
 from .values import Number, as_it_is, is_text, several, yes_or_no
 
 # The largest number that a setting may have: ten years in seconds, or a third of a gigabyte.
@@ -272,6 +273,14 @@ SETTINGS: Final = (
         setting="L402_CORS",
         example="`https://shop.example`",
         read=several,
+    ),
+    Setting(
+        "discovery",
+        "what the service is, a `Service`, for [documents by which programs find it](discovery.md); where not given, "
+        "there are none",
+        setting="L402_DISCOVERY",
+        example="`Weather: forecasts for every town`: a name, a colon, and what it does",
+        read=service_from_text,
     ),
     Setting(
         "observe",

@@ -37,6 +37,7 @@ from .redemption import Redemption
 from .rendering import render
 from .request import RequestView
 from .response import Response, json_response
+from .service import Service
 from .verdict import Admitted, Refused, Replayed, Unspent
 
 Decision: TypeAlias = Delivery | Response
@@ -80,6 +81,8 @@ class Paywall:
     - `schemes`: the ways in which a caller can pay and show it, by name; "l402" is the only one yet.
     - `cors`: the origins, such as "https://shop.example", whose pages' scripts may read a 402, and the answer that they
       paid for; "*" for all. Preflights for what is sold are answered then, free of charge.
+    - `discovery`: a `Service`: what the service is. With it the application serves documents of what it sells, free of
+      charge: OpenAPI, /.well-known/l402-services and llms.txt.
     - `observe`: a plain function, or a list of them, that is told of each of `l402_middleware.events`, in the request's
       own thread or event loop: it has to be quick.
 
@@ -116,6 +119,7 @@ class Paywall:
         price_threads: int = 3,
         schemes: Iterable[str] = ("l402",),
         cors: Literal["*"] | Iterable[str] | None = None,
+        discovery: Service | None = None,
         observe: Observer | Iterable[Observer] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -157,17 +161,24 @@ class Paywall:
         )
         Caveats(service, unknown_caveats)
         self.cors = None if cors is None else Cors(cors)
+        if not (discovery is None or isinstance(discovery, Service)):
+            raise ConfigurationError(f'discovery must be Service("a name", ...), not {discovery!r}')
+        self.discovery = discovery
+        self.schemes = names_in_order(schemes)
+        """The ways in which a caller can pay, by name."""
         addresses = ClientAddresses(trusted_proxies, forwarded_header, certificate_header)
         if limit_storage is not None and challenge_limit is None:
             raise ConfigurationError('limit_storage does nothing without challenge_limit, such as "60/minute"')
         self._limit = (
-            None if challenge_limit is None else ChallengeLimit(challenge_limit, limit_storage, service, clock)
+            None
+            if challenge_limit is None
+            else ChallengeLimit(challenge_limit, limit_storage, service, clock, has_crawlers=discovery is not None)
         )
         self._rates = Rates(clock=clock) if rates is None else rates
         self._counters = Counters(self.ledger)
         observers.listen(self._counters, *Counters.KINDS)
         self._doors = Doors(
-            names_in_order(schemes),
+            self.schemes,
             self.ledger,
             secret_keys,
             lambda keys: SchemeSettings(service, keys, self._invoicing.network, unknown_caveats),

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError
+from ..discovery import document_for
 from ..flow import drive
-from ..paywall.cors import wanted_method
+from ..paywall.cors import Cors, wanted_method
 from ..paywall.offer import Offer, Price, Sale
 from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
@@ -43,8 +44,8 @@ class L402Middleware:
         refuse_decorated(app)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        answer = answer_wallet(self.paywall, environ, start_response) or answer_preflight(
-            self.paywall, environ, start_response, lambda asked: whole_sale(self.whole, asked) is not None
+        answer = answer_aside(
+            self, self.paywall, environ, start_response, lambda asked: whole_sale(self.whole, asked) is not None
         )
         if answer is not None:
             return answer
@@ -68,20 +69,36 @@ def whole_sale(whole: WholeApplication, environ: "WSGIEnvironment") -> Sale | No
     return whole.offer, endpoint_name(method_of(environ), mount, path)
 
 
-def answer_preflight(
+def answer_aside(
+    app: object,
     paywall: Paywall,
     environ: "WSGIEnvironment",
     start_response: "StartResponse",
     is_sold: "Callable[[WSGIEnvironment], bool]",
 ) -> list[bytes] | None:
-    """Answer the preflight of a request that would have to pay, where browsers' scripts may pay at all."""
-    if paywall.cors is None or environ["REQUEST_METHOD"] != "OPTIONS":
+    """Answer what is not for the application: the development wallet, a preflight, a document of what `app` sells."""
+    if (answer := answer_wallet(paywall, environ, start_response)) is not None:
+        return answer
+    if paywall.cors is not None and environ["REQUEST_METHOD"] == "OPTIONS":
+        return _answer_preflight(paywall.cors, environ, start_response, is_sold)
+    if paywall.discovery is None:
         return None
+    document = document_for(app, paywall, environ["REQUEST_METHOD"], *split_path(environ))
+    return None if document is None else respond(document, environ, start_response)
+
+
+def _answer_preflight(
+    cors: Cors,
+    environ: "WSGIEnvironment",
+    start_response: "StartResponse",
+    is_sold: "Callable[[WSGIEnvironment], bool]",
+) -> list[bytes] | None:
+    """Answer the preflight of a request that would have to pay."""
     headers = list(headers_of(environ))
     method = wanted_method(headers)
     if method is None or not is_sold({**environ, "REQUEST_METHOD": method.decode("ascii").upper()}):
         return None
-    return respond(paywall.cors.preflight(headers), environ, start_response)
+    return respond(cors.preflight(headers), environ, start_response)
 
 
 def answer_wallet(paywall: Paywall, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes] | None:
