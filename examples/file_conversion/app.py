@@ -11,10 +11,10 @@ from starlette.routing import Route
 from l402_middleware import Paywall
 from l402_middleware.starlette import L402Middleware, l402_required
 
-from .catalogue import MAX_BODY_BYTES, description
+from .catalogue import MAX_BODY_BYTES
 from .openapi import OPENAPI_PATH, document
 from .order import Order
-from .shop import PATH, PROBLEM_TYPE, PROBLEMS, Shop, paywall_from_environment, problem
+from .shop import PATHS, PROBLEM_TYPE, PROBLEMS, Shop, offers, paywall_from_environment, problem
 
 
 def create_app(shop: Shop | None = None, paywall: Paywall | None = None) -> Starlette:
@@ -30,7 +30,7 @@ def _application(shop: Shop, paywall: Paywall) -> Starlette:
         """One route for both methods: of two, only the first would say in a 405 what is allowed."""
 
         async def get(self, request: Request) -> JSONResponse:
-            return JSONResponse(description())
+            return JSONResponse(offers(request.query_params))
 
         @l402_required(price=shop.price, max_body=MAX_BODY_BYTES, memo="file conversion")
         async def post(self, request: Request) -> JSONResponse:
@@ -51,7 +51,7 @@ def _application(shop: Shop, paywall: Paywall) -> Starlette:
     return Starlette(
         routes=[
             Route(OPENAPI_PATH, openapi),
-            Route(PATH, Conversion),
+            *(Route(path, Conversion) for path in PATHS),
             Route("/files/{identity}/{name}", download),
         ],
         middleware=[Middleware(L402Middleware, paywall=paywall)],

@@ -94,6 +94,7 @@ def _landlock(folder: Path, runs_programs: bool) -> None:
         # not the whole of this folder: an operator's data may be in it
         **{str(Path(__file__).with_name(name)): _READ for name in ("engines", "fonts")},
         **dict.fromkeys(("/lib", "/lib64", "/usr/lib", "/usr/lib64"), read),
+        **dict.fromkeys(("/usr/share/fonts", "/usr/local/share/fonts"), _READ),
         "/etc/ld.so.cache": _READ_FILE,
         "/dev/urandom": _READ_FILE,
         "/dev/null": _READ_FILE | _WRITE_FILE,

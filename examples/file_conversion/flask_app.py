@@ -5,10 +5,10 @@ from flask import Flask, Response, json, request, send_file
 from l402_middleware import Paywall
 from l402_middleware.flask import L402, l402_required
 
-from .catalogue import MAX_BODY_BYTES, description
+from .catalogue import MAX_BODY_BYTES
 from .openapi import OPENAPI_PATH, document
 from .order import Order
-from .shop import PATH, PROBLEM_TYPE, PROBLEMS, Shop, paywall_from_environment, problem
+from .shop import PATHS, PROBLEM_TYPE, PROBLEMS, Shop, offers, paywall_from_environment, problem
 
 
 def create_app(shop: Shop | None = None, paywall: Paywall | None = None) -> Flask:
@@ -21,16 +21,18 @@ def create_app(shop: Shop | None = None, paywall: Paywall | None = None) -> Flas
     def openapi() -> dict[str, object]:
         return document()
 
-    @app.get(PATH)
-    def offers() -> dict[str, object]:
-        return description()
+    def offered() -> dict[str, object]:
+        return offers(request.args)
 
-    @app.post(PATH)
     @l402_required(price=shop.price, max_body=MAX_BODY_BYTES, memo="file conversion")
-    def convert() -> dict[str, str]:
+    def convert() -> dict[str, object]:
         address = shop.address(request.headers.get("host"))
         order = Order.from_json(request.get_data())
         return shop.result(order, shop.sandbox.convert_blocking(order), address)
+
+    for path in PATHS:
+        app.get(path)(offered)
+        app.post(path)(convert)
 
     @app.get("/files/<identity>/<name>")
     def download(identity: str, name: str) -> Response:

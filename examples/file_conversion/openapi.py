@@ -3,13 +3,19 @@
 from typing import Any
 
 from .catalogue import ALIASES, MAX_FILE_BYTES, MIB, PAIRS
-from .shop import PATH
+from .shop import PATHS
 
 OPENAPI_PATH = "/openapi.json"
 
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
-_BASE64 = "^(data:[^,]{0,255};base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$"
+_BREAKS = r"[\r\n]*"
+_DIGIT = f"[A-Za-z0-9+/]{_BREAKS}"
+_PAD = f"={_BREAKS}"
+_BASE64 = (
+    f"^(data:[^,]{{0,255}};base64,)?({_DIGIT}{_DIGIT}{_DIGIT}{_DIGIT})*"
+    f"({_DIGIT}{_DIGIT}{_PAD}{_PAD}|{_DIGIT}{_DIGIT}{_DIGIT}{_PAD}|{_DIGIT}{_DIGIT}{_DIGIT}{_DIGIT})$"
+)
 _SOURCES = sorted({source for source, _ in PAIRS})
 _TARGETS = sorted({target for _, target in PAIRS})
 
@@ -27,7 +33,8 @@ _SCHEMAS: dict[str, Any] = {
                 "type": "string",
                 "contentEncoding": "base64",
                 "pattern": _BASE64,
-                "description": f"The file, up to {MAX_FILE_BYTES // MIB} MiB; a data URI's prefix is passed over.",
+                "description": f"The file, up to {MAX_FILE_BYTES // MIB} MiB; a data URI's prefix and line breaks are "
+                "passed over.",
             },
             "file_name": {"type": "string", "description": "What you call it, for the name of the download."},
             "extensionFrom": {
@@ -45,10 +52,11 @@ _SCHEMAS: dict[str, Any] = {
     },
     "Offers": {
         "type": "object",
-        "required": ["max_file_bytes", "price", "aliases", "conversions"],
+        "required": ["max_file_bytes", "price", "seconds", "aliases", "conversions"],
         "properties": {
             "max_file_bytes": {"type": "integer"},
             "price": {"type": "string", "description": "How the price of an order follows from the two numbers."},
+            "seconds": {"type": "string", "description": "What the figure of a conversion means."},
             "aliases": {"type": "object", "additionalProperties": {"enum": sorted(set(ALIASES.values()))}},
             "conversions": {
                 "type": "object",
@@ -64,17 +72,38 @@ _SCHEMAS: dict[str, Any] = {
     },
     "Price": {
         "type": "object",
-        "required": ["base_sats", "sats_per_mib"],
+        "required": ["base_sats", "sats_per_mib", "engine", "seconds"],
         "properties": {
             "base_sats": {"type": "integer", "minimum": 1},
             "sats_per_mib": {"type": "integer", "minimum": 0},
+            "engine": {"type": "string", "description": "What converts it."},
+            "seconds": {"type": "integer", "minimum": 1, "description": "The longest that it may take."},
+        },
+        "additionalProperties": False,
+    },
+    "Quote": {
+        "type": "object",
+        "required": ["extensionFrom", "extensionTo", "bytes", "sats"],
+        "properties": {
+            "extensionFrom": {"enum": _SOURCES},
+            "extensionTo": {"enum": _TARGETS},
+            "bytes": {"type": "integer", "minimum": 1},
+            "sats": {"type": "integer", "minimum": 1},
         },
         "additionalProperties": False,
     },
     "Link": {
         "type": "object",
         "required": ["url"],
-        "properties": {"url": {"type": "string", "format": "uri", "description": "The result, for an hour."}},
+        "properties": {
+            "url": {"type": "string", "format": "uri", "description": "The result, for an hour."},
+            "notes": {
+                "type": "array",
+                "items": {"type": "string"},
+                "minItems": 1,
+                "description": "What the target cannot hold, a sentence each; absent where nothing was lost.",
+            },
+        },
         "additionalProperties": False,
     },
     "Problem": {
@@ -115,7 +144,7 @@ def document() -> dict[str, Any]:
             "description": "Converts a file for a few sats, paid over Lightning with L402 (bLIP 26).",
         },
         "paths": {
-            PATH: {"get": _offers(), "post": _convert()},
+            **{path: {"get": _offers(path), "post": _convert(path)} for path in PATHS},
             "/files/{identity}/{name}": {"get": _download()},
             OPENAPI_PATH: {
                 "get": {
@@ -139,15 +168,35 @@ def document() -> dict[str, Any]:
     }
 
 
-def _offers() -> dict[str, Any]:
+def _offers(path: str) -> dict[str, Any]:
     return {
-        "operationId": "offers",
+        "operationId": f"offers{_suffix(path)}",
         "summary": "What can be converted, and for how much",
-        "responses": {"200": _answer("Limits, aliases, pairs and prices.", _named("Offers"))},
+        "description": "With a pair and a size: what that would cost, without an invoice.",
+        "parameters": [
+            _optional("extensionFrom", {"type": "string"}),
+            _optional("extensionTo", {"type": "string"}),
+            _optional("bytes", {"type": "integer", "minimum": 1, "maximum": MAX_FILE_BYTES}),
+        ],
+        "responses": {
+            "200": _answer(
+                "Limits, aliases, pairs and prices; or the quote.", {"oneOf": [_named("Offers"), _named("Quote")]}
+            ),
+            "413": _problem("A size beyond the limit."),
+            "422": _problem("A quote without the size, or no such pair."),
+        },
     }
 
 
-def _convert() -> dict[str, Any]:
+def _suffix(path: str) -> str:
+    return "" if path == PATHS[0] else "-at-convert-file"
+
+
+def _optional(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema}
+
+
+def _convert(path: str) -> dict[str, Any]:
     order = {"file": _SMALLEST_PNG, "file_name": "dot.png", "extensionFrom": "png", "extensionTo": "webp"}
     challenge = {
         "WWW-Authenticate": {
@@ -157,7 +206,7 @@ def _convert() -> dict[str, Any]:
         }
     }
     return {
-        "operationId": "convert",
+        "operationId": f"convert{_suffix(path)}",
         "summary": "Convert a file",
         "description": "Unpaid, the answer is a 402; what cannot succeed is refused before that. The price depends on "
         "the pair and on each begun MiB.",

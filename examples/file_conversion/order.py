@@ -8,8 +8,9 @@ from typing import Self
 
 from l402_middleware import Refusal
 
-from .catalogue import MAX_FILE_BYTES, MIB, PAIRS, Engine, canonical
+from .catalogue import MAX_FILE_BYTES, MIB, PAIRS, Engine, canonical, engine_for
 from .inspection import inspect
+from .inspection.letters import DRAWN, require_drawable
 
 _DATA_URI = re.compile(r"data:[^,]{0,255};base64,", re.IGNORECASE)
 _MAX_COMMAS = 1_000
@@ -39,12 +40,11 @@ class Order:
         """Read and check a request body. Any bytes give an order or a `Refusal`, never another error."""
         members = _members(body)
         source, target = canonical(members["extensionFrom"]), canonical(members["extensionTo"])
-        if (source, target) not in PAIRS:
-            raise Refusal(
-                422, "unknown-pair", "This conversion is not on offer; GET this address to see which ones are."
-            )
+        engine_for(source, target)
         file = _decoded(members["file"])
         inspect(file, source)
+        if target in DRAWN:
+            require_drawable(file, source)
         return cls(file, members["file_name"], source, target)
 
 
@@ -73,6 +73,8 @@ def _members(body: bytes) -> dict[str, str]:
 def _decoded(text: str) -> bytes:
     if prefix := _DATA_URI.match(text):
         text = text[prefix.end() :]
+    for blank in "\r\n\t ":  # `base64` breaks its lines
+        text = text.replace(blank, "")
     if len(text) > (MAX_FILE_BYTES + 2) // 3 * 4:
         raise Refusal(413, "file-too-large", f"The file is larger than {MAX_FILE_BYTES // MIB} MiB.")
     try:

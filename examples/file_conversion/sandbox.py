@@ -23,28 +23,10 @@ import anyio.to_thread
 
 from . import confinement
 from .catalogue import MIB
+from .explanations import MAX_RESULT_BYTES, NOTES, REASONS
 from .order import Order
 
-MAX_RESULT_BYTES = 64 * MIB
-
 log = logging.getLogger(__name__)
-
-_REASONS = {
-    "unreadable": "The file could not be converted: it is damaged, or uses something this service cannot read.",
-    "encrypted": "The file is protected by a password; remove it and try again.",
-    "no-sound": "The file has no sound to convert.",
-    "no-picture": "The file has no moving picture to convert.",
-    "no-text": "The PDF holds no text, only pictures of it.",
-    "too-many-pages": "The PDF has more pages than fit in one image; split it and try again.",
-    "too-many-pixels": "The image or one of its frames is larger than this service accepts.",
-    "too-many-rows": "The table is larger than this service accepts; split it and try again.",
-    "too-wide": "The image has more pixels in a row or column than the target format can hold.",
-    "too-much-memory": "Converting the file takes more memory than this service allows; try a smaller one.",
-    "took-too-long": "Converting the file takes longer than this service allows; try a smaller one.",
-    "result-too-large": f"The converted file is larger than {MAX_RESULT_BYTES // MIB} MiB; try a smaller one.",
-    "empty-result": "Nothing is left of the file in the target format: it has no content that could be converted.",
-    "crashed": "The file could not be converted: it made the converter stop.",
-}
 
 
 class ConversionFailed(Exception):
@@ -52,16 +34,17 @@ class ConversionFailed(Exception):
 
     def __init__(self, code: str) -> None:
         self.code = code
-        self.title = _REASONS[code]
+        self.title = REASONS[code]
         super().__init__(self.title)
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """The result: its bytes, and its format as an extension without a dot."""
+    """The result: its bytes, its format as an extension without a dot, and sentences on what it could not hold."""
 
     content: bytes
     extension: str
+    notes: tuple[str, ...] = ()
 
 
 class Sandbox:
@@ -147,7 +130,7 @@ def _verdict_blocking(job: "_Job") -> bytes:
             _kill_group(process.pid)
 
 
-_VERDICT_BYTES = 64
+_VERDICT_BYTES = 512
 _TOO_LONG = b"took-too-long"
 
 
@@ -173,7 +156,7 @@ class _Job:
             order.target,
             str(engine.seconds),
             str(engine.memory_mib * MIB),
-            str(MAX_RESULT_BYTES),
+            str(max(MAX_RESULT_BYTES, engine.scratch_mib * MIB)),
             "programs" if engine.runs_programs else "no-programs",
         ]
         self._pair = order.source, order.target
@@ -186,12 +169,12 @@ class _Job:
             raise
 
     def result(self, verdict: bytes) -> Converted:
-        word = verdict.decode("ascii", "replace") or "crashed"
+        word, *notes = verdict.decode("ascii", "replace").split() or ["crashed"]
         if word == "done":
             if content := _read_regular(self._made):
-                return Converted(content, self._pair[1])
+                return Converted(content, self._pair[1], tuple(NOTES[note] for note in notes if note in NOTES))
             word = "empty-result"
-        code = word if word in _REASONS else "crashed"
+        code = word if word in REASONS else "crashed"
         log.info("%s to %s failed: %s", *self._pair, code)
         if log.isEnabledFor(logging.DEBUG):
             self.said.seek(max(0, self.said.seek(0, os.SEEK_END) - 2000))

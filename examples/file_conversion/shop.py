@@ -5,6 +5,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,11 +13,14 @@ from urllib.parse import urlsplit
 from l402_middleware import ConfigurationError, Paywall, Refusal, RequestView, paywall_from_settings
 from l402_middleware.ledgers import SQLiteLedger
 
+from .catalogue import description, quote
 from .links import LinkStore
 from .order import Order, price
 from .sandbox import ConversionFailed, Converted, Sandbox
 
 PATH = "/api/l402/file-conversion"
+PATHS = (PATH, "/api/l402/convert-file")
+"""The endpoint, and the name that newer clients know it by; what one sold, the other does not redeem."""
 PROBLEMS = (Refusal, ConversionFailed)
 """What a handler may raise, for `problem` to describe."""
 PROBLEM_TYPE = "application/problem+json"
@@ -68,9 +72,10 @@ class Shop:
             return f"http://{host}"
         raise Refusal(503, "no-public-url", "This service cannot make links yet: its operator has to set PUBLIC_URL.")
 
-    def result(self, order: Order, converted: Converted, address: str) -> dict[str, str]:
-        """Store a result; the answer that hands it over, as a link below `address`."""
-        return {"url": self.links.put(converted.content, order.file_name, converted.extension, address)}
+    def result(self, order: Order, converted: Converted, address: str) -> dict[str, Any]:
+        """Store a result; the answer that hands it over, as a link below `address`, and names what it cannot hold."""
+        link = {"url": self.links.put(converted.content, order.file_name, converted.extension, address)}
+        return link | {"notes": list(converted.notes)} if converted.notes else link
 
     def keep_swept(self) -> None:
         """Delete what has expired, now and every minute. Does not return."""
@@ -81,6 +86,13 @@ class Shop:
             except OSError as error:  # a full or failing disk may recover; without sweeping it never would
                 log.warning("expired files could not be deleted, trying again: %s", error)
             time.sleep(_SWEEP_SECONDS)
+
+
+def offers(query: Mapping[str, str]) -> dict[str, Any]:
+    """The answer to `GET`: all that is on offer; with a pair and `bytes`, what that would cost."""
+    if query.keys() & {"extensionFrom", "extensionTo", "bytes"}:
+        return quote(query.get("extensionFrom", ""), query.get("extensionTo", ""), query.get("bytes", ""))
+    return description()
 
 
 def problem(error: Exception) -> dict[str, Any]:

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from inspect import Signature
-from typing import Any, Final, NamedTuple, Unpack
+from typing import Any, Final, Unpack
 
 try:
     from fastapi import FastAPI, params
     from fastapi.dependencies.models import Dependant
-    from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
     from starlette.middleware import Middleware
     from starlette.requests import HTTPConnection
-    from starlette.routing import WebSocketRoute
 except ImportError as error:
     from .slips import missing
 
@@ -18,20 +16,22 @@ except ImportError as error:
 
 from . import starlette
 from .asgi.scope import Receive, Scope, Send
-from .asgi.websocket import WebSocketExchange
 from .core.errors import ConfigurationError
-from .openapi import add_prices
+from .openapi import add_prices, add_service
 from .paywall.delivery import Payment
-from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of, refuse_left_out
+from .paywall.offer import Conditions, Offer, Price, mark, offer_of, refuse_left_out
 from .paywall.paywall import Paywall
+from .paywall.service import Service
 from .paywall.settings import paywall_from_settings
-from .paywall.whole_application import WholeApplication, whole_or_none
-from .routing import Choice, foresee
-from .starlette import RefusalResponse, chosen_route, endpoint_name, guarded, l402_required
+from .paywall.whole_application import WholeApplication, leads_on, whole_or_none
+from .routing import Terms, chosen_route, leaves, readers
+from .starlette import endpoint_name, guarded, l402_required
 
 __all__ = ["Free", "L402", "L402Middleware", "Priced", "get_payment", "l402_required"]  # noqa: RUF022 - plainly sorted
 
 _TERMS = "__l402_terms__"
+
+leads_on.update(("original_router", "include_context", "dependant", "dependencies", "dependency", "call"))
 
 
 def Priced(price: Price, **conditions: Unpack[Conditions]) -> Any:  # noqa: N802 - as FastAPI's Depends
@@ -73,10 +73,12 @@ def L402(  # noqa: N802 - as Flask's
     ):
         raise ConfigurationError("this application has its L402 already: write L402(app, paywall) once")
     paywall = paywall_from_settings() if paywall is None else paywall
+    if not isinstance(paywall, Paywall):
+        raise ConfigurationError(f"L402(app, paywall) needs a Paywall(...), not {type(paywall).__name__}")
     whole = whole_or_none(default, free)
     options: dict[str, Any] = {} if whole is None else {"default": whole.offer, "free": whole.free}
     app.user_middleware.append(Middleware(L402Middleware, paywall=paywall, **options))
-    document(app, whole)
+    document(app, whole, service=paywall.discovery)
 
 
 class L402Middleware(starlette.L402Middleware):
@@ -92,28 +94,13 @@ class L402Middleware(starlette.L402Middleware):
         if not self._is_started:
             self._is_started = True
             for app, mount in _applications(scope.get("app")):
-                document(app, self.whole, mount)
+                document(app, self.whole, mount, self.paywall.discovery)
                 if scope["type"] == "lifespan" and (faults := list(_faults(app))):
                     await receive()
                     await send({"type": "lifespan.startup.failed", "message": "\n".join(faults)})
                     # Starlette's TestClient waits for ever where a start-up that failed does not raise.
                     raise ConfigurationError("\n".join(faults))
         await super().__call__(scope, receive, send)
-
-    def sales(self, scope: Scope) -> tuple[Sale | None, Sale | None]:
-        """What the default costs this request: nothing, where the route that it is certain to take says `Free()`."""
-        default, sale = super().sales(scope)
-        choice = None if sale is None else foresee(self.app, scope)
-        if choice is not None and choice.doubtful is None:
-            terms = _known_terms(choice.route)
-            if terms.tags and terms.offer is None:
-                return None, None
-        return default, sale
-
-    def sells(self, choice: Choice, scope: Scope) -> bool:
-        """Whether the route's decorator or dependencies say what it costs, be it nothing."""
-        terms = _known_terms(choice.route)
-        return terms.offer is not None or bool(terms.tags) or super().sells(choice, scope)
 
 
 class _Dependency(params.Depends):
@@ -154,14 +141,7 @@ class _RefusedError(Exception):
     """Ends a request that has been answered; it never leaves the middleware."""
 
 
-class Terms(NamedTuple):
-    """What a route sells, None where it is free, and every tag among its dependencies."""
-
-    offer: Offer | None
-    tags: list[PriceTag]
-
-
-_NO_TERMS: Final = Terms(None, [])
+_NO_TERMS: Final = Terms(None)
 
 
 def terms_of(route: Any) -> Terms:
@@ -200,85 +180,57 @@ def _known_terms(route: Any) -> Terms:
     terms: Terms | None = getattr(route, _TERMS, None)
     if terms is None:
         terms = terms_of(route)
-        if route is not None:
+        if getattr(route, "dependant", None) is not None:
             setattr(route, _TERMS, terms)
     return terms
 
 
-def _terms_to_serve(route: Any, scope: Scope) -> Terms:
-    """What the route that routing chose sells. Raises `ConfigurationError` where its decorators left that out."""
+def _read(route: Any, app: Any) -> Terms | None:
+    """What a FastAPI route says. Raises `ConfigurationError` where its decorators were left out of it."""
     terms = _known_terms(route)
-    if terms is _NO_TERMS:
-        refuse_left_out(route.endpoint, route.path, _endpoints(scope["app"]))
-    return terms
+    if terms is not _NO_TERMS:
+        return terms
+    if isinstance(app, FastAPI) and hasattr(route, "dependant"):
+        refuse_left_out(route.endpoint, route.path, _endpoints(app))
+    return None
 
 
-async def _is_refused(terms: Terms, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Whether this request does not pay what its route costs, and has been answered."""
-    if terms.offer is None:
-        if terms.tags and (visit := scope.get("l402")) is not None:
-            visit.default = None
-        return False
-    visit = guarded(scope.get("l402"))
-    refusal = await visit.admit(terms.offer, endpoint_name(scope))
-    if refusal is None:
-        return False
-    if isinstance(visit, WebSocketExchange):
-        await visit.answer(refusal)
-    else:
-        await RefusalResponse(refusal, scope["method"])(scope, receive, send)
-    return True
+# The middleware asks this before routing: no body is parsed, and no dependency solved. A dependency alone comes too
+# late for that, and FastAPI has no hook between the two.
+readers.append(_read)
 
 
-# Here routing has chosen, and nothing has been read or run: no body is parsed, and no dependency solved. A dependency
-# alone comes too late for that, and FastAPI has no hook between the two for routes that others define.
-_handle, _handle_websocket = APIRoute.handle, APIWebSocketRoute.handle
-
-
-async def _handle_paid(self: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
-    """`APIRoute.handle`, that asks for the price first."""
-    route = chosen_route(scope, self)
-    terms = _terms_to_serve(route, scope)
-    # Of another method FastAPI says 405: the endpoint is not called, and there is nothing to sell.
-    is_called = not route.methods or scope["method"] in route.methods
-    if terms is _NO_TERMS or not is_called or not await _is_refused(terms, scope, receive, send):
-        await _handle(self, scope, receive, send)
-
-
-async def _handle_websocket_paid(self: WebSocketRoute, scope: Scope, receive: Receive, send: Send) -> None:
-    """`APIWebSocketRoute.handle`, that asks for the price first."""
-    if not await _is_refused(_terms_to_serve(self, scope), scope, receive, send):
-        await _handle_websocket(self, scope, receive, send)
-
-
-APIRoute.handle = _handle_paid  # type: ignore[method-assign]
-APIWebSocketRoute.handle = _handle_websocket_paid  # type: ignore[method-assign]
-
-
-def document(app: FastAPI, whole: WholeApplication | None = None, mount: str = "") -> None:
-    """Let the application's OpenAPI document say what its operations cost, alone or below `mount` in a `whole` one."""
+def document(
+    app: FastAPI, whole: WholeApplication | None = None, mount: str = "", service: Service | None = None
+) -> None:
+    """Let the application's OpenAPI document say what its operations cost, alone or below `mount` in a `whole` one; and
+    what the `service` is.
+    """
     if not isinstance(app.openapi, _PricedDocument):
-        app.openapi = _PricedDocument(app, whole, mount)  # type: ignore[method-assign]
+        app.openapi = _PricedDocument(app, whole, mount, service)  # type: ignore[method-assign]
 
 
 class _PricedDocument:
     """In place of an application's `openapi`: what that gives, with the prices."""
 
-    def __init__(self, app: FastAPI, whole: WholeApplication | None, mount: str) -> None:
+    def __init__(self, app: FastAPI, whole: WholeApplication | None, mount: str, service: Service | None) -> None:
         self._app = app
         self._make = app.openapi
         self._whole = whole
         self._mount = mount
+        self._service = service
 
     def __call__(self) -> dict[str, Any]:
         made = self._make()
         offers: dict[tuple[str, str], Offer | None] = {}
-        for route in iter_route_contexts(self._app.routes):
-            path = route.path_format or ""
-            for method in route.methods or ():
+        for route in leaves(self._app.routes):
+            path = getattr(route, "path_format", "")
+            for method in getattr(route, "methods", None) or ():
                 # Of two routes for one operation, the first is served.
                 offers.setdefault((path, method.lower()), self._offer(terms_of(route), path))
         add_prices(made, {operation: offer for operation, offer in offers.items() if offer is not None})
+        if self._service is not None:
+            add_service(made, self._service)
         return made
 
     def _offer(self, terms: Terms, path: str) -> Offer | None:
@@ -291,22 +243,22 @@ def _applications(app: Any, mount: str = "") -> Iterator[tuple[FastAPI, str]]:
     """A FastAPI application, and those that are mounted in it, with their mounts."""
     if isinstance(app, FastAPI):
         yield app, mount
-        for route in iter_route_contexts(app.routes):
-            yield from _applications(getattr(route.original_route, "app", None), f"{mount}{route.path or ''}")
+        for route in leaves(app.routes):
+            yield from _applications(getattr(route, "app", None), f"{mount}{getattr(route, 'path', '')}")
 
 
 def _faults(app: FastAPI) -> Iterable[str]:
-    for route in iter_route_contexts(app.routes):
+    for route in leaves(app.routes):
         try:
             if terms_of(route) is _NO_TERMS:
-                refuse_left_out(_endpoint(route), str(route.path), _endpoints(app))
+                refuse_left_out(_endpoint(route), getattr(route, "path", ""), _endpoints(app))
         except ConfigurationError as error:
             yield str(error)
 
 
 def _endpoints(app: FastAPI) -> Iterator[object]:
-    return map(_endpoint, iter_route_contexts(app.routes))
+    return map(_endpoint, leaves(app.routes))
 
 
 def _endpoint(route: Any) -> object:
-    return getattr(route.original_route, "endpoint", None)
+    return getattr(route, "endpoint", None)

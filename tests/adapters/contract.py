@@ -12,6 +12,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from l402_middleware.core.offered import PaymentOffer, parse_challenges
+from l402_middleware.core.payment import PaymentCredential, read_receipt
+
 from .scenario import EVENTS, PIECES
 
 PRICED = {
@@ -99,9 +102,21 @@ class Site:
         paid = self.request("GET", "/dev/wallet/pay", params={"invoice": quoted["invoice"]})
         return f"L402 {quoted['macaroon']}:{paid.json()['preimage']}"
 
+    def pay_by_charge(self, challenge: httpx2.Response) -> str:
+        """The Authorization value of the Payment scheme for a challenge, paid by the development wallet."""
+        [offer] = payment_offers(challenge)
+        paid = self.request("GET", "/dev/wallet/pay", params={"invoice": offer.bolt11})
+        return PaymentCredential(offer.challenge, {"preimage": paid.json()["preimage"]}).header()
+
     def buy(self, method: str, url: str, **options: Any) -> str:
         """The Authorization value for a request that nobody has paid for yet."""
         return self.pay(self.request(method, url, **options))
+
+
+def payment_offers(challenge: httpx2.Response) -> list[PaymentOffer]:
+    """What a 402 offers by the Payment scheme."""
+    lines = [line.encode() for line in challenge.headers.get_list("www-authenticate")]
+    return [offer for offer in parse_challenges(lines) if isinstance(offer, PaymentOffer)]
 
 
 def code(response: httpx2.Response) -> tuple[int, str]:
@@ -122,9 +137,10 @@ class AdapterContract:
         assert challenge.status_code == 402
         quoted = challenge.json()
         token, invoice = quoted["macaroon"], quoted["invoice"]
-        assert challenge.headers.get_list("www-authenticate") == [
-            f'L402 macaroon="{token}", invoice="{invoice}", version="0", token="{token}"'
-        ]
+        ours, payment = challenge.headers.get_list("www-authenticate")
+        assert ours == f'L402 macaroon="{token}", invoice="{invoice}", version="0", token="{token}"'
+        assert payment.startswith('Payment id="')
+        assert [offer.bolt11 for offer in payment_offers(challenge)] == [invoice]
         assert challenge.headers["cache-control"] == "no-store"
         assert not {"etag", "set-cookie"} & challenge.headers.keys()
         assert {"accept", "authorization"} == set(challenge.headers["vary"].lower().split(", "))
@@ -135,6 +151,42 @@ class AdapterContract:
         assert len([run for run in site.runs() if run != "upload chunk"]) == 1
         assert "private" in answer.headers["cache-control"]
         assert "authorization" in answer.headers["vary"].lower()
+
+    @pytest.mark.parametrize(("method", "url"), PRICED)
+    def test_paid_by_the_payment_scheme(self, site: Site, method: str, url: str) -> None:
+        """Each kind of route opens to a charge too, with a receipt; a single use is then spent for L402 as well."""
+        body: dict[str, Any] = {} if method == "GET" else {"json": {"city": "Bern"}}
+        if url == "/exact":
+            body = {"content": b"body", "headers": {"Content-Type": "application/octet-stream"}}
+        challenge = site.request(method, url, **body)
+        charge, ours = site.pay_by_charge(challenge), site.pay(challenge)
+        answer = site.request(method, url, charge, **body)
+        assert answer.status_code == 200, answer.text
+        receipt = read_receipt(answer.headers["payment-receipt"])
+        assert (receipt["reference"], receipt["status"]) == (challenge.json()["payment_hash"], "success")
+        assert receipt["challengeId"] == payment_offers(challenge)[0].challenge.id
+        assert "private" in answer.headers["cache-control"]
+        if url in ("/pass", "/bundle"):
+            return
+        again = [site.request(method, url, credential, **body) for credential in (charge, ours)]
+        assert all(each.status_code in (200, 402) for each in again)
+        assert len([run for run in site.runs() if run != "upload chunk"]) == 1
+        if again[0].status_code == 200:
+            assert again[0].headers["payment-receipt"] == answer.headers["payment-receipt"]
+
+    def test_a_bad_charge(self, site: Site) -> None:
+        """A credential of the Payment scheme that is no good gets a fresh challenge, and the drafts' problem type."""
+        challenge = site.request("GET", "/forecast")
+        [offer] = payment_offers(challenge)
+        wrong = PaymentCredential(offer.challenge, {"preimage": "0" * 64}).header()
+        refused = site.request("GET", "/forecast", wrong)
+        assert code(refused) == (402, "invalid-preimage")
+        assert refused.json()["type"] == "https://paymentauth.org/problems/lightning/invalid-preimage"
+        assert payment_offers(refused) != [offer]
+        twice = site.request("GET", "/forecast", f"{wrong}, {wrong}")
+        assert code(twice) == (400, "several-credentials")
+        assert "www-authenticate" not in twice.headers
+        assert site.runs() == []
 
     def test_what_was_paid(self, site: Site) -> None:
         """The handler is told the payment's hash, the amount and what is left; a free one None (case 72)."""

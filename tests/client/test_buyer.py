@@ -160,6 +160,18 @@ def test_what_says_nothing_is_used_until_it_is_turned_down(buyer: Buyer, wallet:
     assert done.receipt.is_new
 
 
+def test_a_401_for_what_was_used_is_asked_about_anew(buyer: Buyer, wallet: HandWallet) -> None:
+    """So l402kit says that a token was used; for one that was never honoured it is the caller's to see."""
+    bought(buyer, Server([answer(402, foreign(1)), answer(200)]))
+    server = Server([answer(401), answer(402, foreign(2)), answer(200)])
+    _, status = bought(buyer, server)
+    assert (status, server.sent[1]) == (200, None)
+    assert wallet.payments() == 2
+    other = Asked("GET", f"{ORIGIN}/other")
+    assert bought(buyer, Server([answer(402, foreign(3)), answer(401)]), other)[1] == 401
+    assert wallet.payments() == 3
+
+
 def test_a_token_for_another_request_is_kept_for_it(buyer: Buyer, wallet: HandWallet) -> None:
     """One that failed here with 500 is good there; 402 for another query is no fault of the server's."""
     bought(buyer, Server([answer(402, foreign(1)), answer(500)]))

@@ -147,6 +147,12 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return made.read_bytes()
 
 
+def encoded_by_ffmpeg(movie: bytes, *options: str) -> bytes:
+    """A film in a format that the service reads and does not write."""
+    command = [get_ffmpeg_exe(), "-loglevel", "error", "-f", "mov", "-i", "pipe:", *options, "pipe:"]
+    return subprocess.run(command, input=movie, stdout=subprocess.PIPE, check=True).stdout
+
+
 @pytest.fixture(scope="session")
 def samples(
     picture: Image.Image,
@@ -161,17 +167,33 @@ def samples(
         "md": "# Title\n\nA *small* text, with an umlaut: ä.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n".encode(),
         "txt": b"# not a heading\n\n*plain* text\n",
         "csv": b"name,count\npears,3\n",
+        "tsv": b"name\tcount\npears\t3\n",
+        "xls": (_CORPUS / "table.xls").read_bytes(),
+        "json": b'[{"name": "pears", "count": 3}]',
+        "srt": b"1\n00:00:01,000 --> 00:00:02,500\nHello\n",
+        "heic": (_CORPUS / "gradients.heic").read_bytes(),
         "docx": (_CORPUS / "word-made.docx").read_bytes(),
+        "docm": (_CORPUS / "word-made.docx").read_bytes(),
         "pptx": (_CORPUS / "powerpoint-made.pptx").read_bytes(),
         "xlsx": (_CORPUS / "excel-made.xlsx").read_bytes(),
+        "xlsm": (_CORPUS / "excel-made.xlsx").read_bytes(),
         "ods": ods,
         "mp4": movie,
     }
     grown = {
         "png": ("jpg", "webp", "gif", "bmp", "tiff", "avif", "ico"),
         "md": ("odt", "rtf", "html", "epub", "rst", "pdf"),
-        "mp4": ("mov", "mkv", "webm", "avi", "mp3", "wav", "ogg", "flac", "m4a"),
+        "mp4": ("mov", "mkv", "webm", "avi", "wmv", "flv", "3gp", "ts", "mp3", "wav", "ogg", "flac", "m4a", "opus"),
+        "json": ("yaml", "xml"),
+        "srt": ("vtt", "ass"),
     }
-    return files | {
-        target: convert(files[source], source, target) for source, targets in grown.items() for target in targets
-    }
+    files |= {target: convert(files[source], source, target) for source, targets in grown.items() for target in targets}
+    return (
+        files
+        | {target: convert(files["wav"], "wav", target) for target in ("weba", "aac", "aiff", "wma")}
+        | {
+            "toml": b'name = "pears"\ncount = 3\n',
+            "amr": encoded_by_ffmpeg(movie, "-ar", "8000", "-ac", "1", "-f", "amr"),
+            "mpg": encoded_by_ffmpeg(movie, "-r", "25", "-f", "mpeg"),
+        }
+    )

@@ -4,7 +4,7 @@ import json
 from importlib.util import find_spec
 
 import pytest
-from file_conversion.catalogue import ALIASES, MAX_FILE_BYTES, MEDIA_TYPES, MIB, PAIRS, canonical, description
+from file_conversion.catalogue import ALIASES, MAX_FILE_BYTES, MEDIA_TYPES, MIB, PAIRS, Engine, canonical, description
 from file_conversion.inspection import CHECKS
 from file_conversion.order import Order, price
 
@@ -14,13 +14,19 @@ def test_description_lists_every_pair_with_its_price() -> None:
     told = json.loads(json.dumps(description()))["conversions"]
     listed = {(source, target): figures for source, targets in told.items() for target, figures in targets.items()}
     assert listed.keys() == PAIRS.keys()
-    assert listed["docx", "pdf"] == {"base_sats": 19, "sats_per_mib": 2}
+    assert listed["docx", "pdf"] == {"base_sats": 19, "sats_per_mib": 2, "engine": "word", "seconds": 60}
 
 
 @pytest.mark.parametrize("pair", [("docx", "pdf"), ("png", "webp"), ("mp4", "mp3"), ("svg", "png"), ("pdf", "txt")])
 def test_the_best_known_pairs_are_offered(pair: tuple[str, str]) -> None:
     """The conversions that people ask for first exist."""
     assert pair in PAIRS
+
+
+def test_an_engine_without_its_packages_is_not_on_offer() -> None:
+    """What is not installed is not sold."""
+    assert not Engine("images", 1, 1, seconds=1, memory_mib=1, needs=("PIL", "no_such_package")).is_installed
+    assert all(engine.is_installed for engine in PAIRS.values())
 
 
 def test_every_pair_can_be_checked_named_and_run() -> None:

@@ -413,3 +413,173 @@ def test_a_job_that_needs_too_much_memory(
     with pytest.raises(ConversionFailed) as caught:
         convert(encoded(Image.new("RGB", (7_000, 7_000)), "PNG"), "png", "bmp")
     assert caught.value.code == "too-much-memory"
+
+
+# Engines that came later
+
+
+@pytest.mark.parametrize("target", ["png", "jpg", "pdf"])
+def test_drawings_in_drawings(target: str, convert: Convert, bait: Bait) -> None:
+    """A drawing in a drawing's picture, in either encoding, reads and reaches nothing, however deep it stands."""
+    inner = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><image href="{bait.secret}" width="64" '
+        f'height="64"/><image href="http://{bait.address}/a.png" width="64" height="64"/></svg>'
+    )
+    for depth in range(5):
+        uri = f"data:image/svg+xml;base64,{b64encode(inner.encode()).decode()}"
+        if depth % 2:
+            uri = "data:image/svg+xml," + "".join(f"%{byte:02x}" for byte in inner.encode())
+        inner = (
+            '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64">'
+            f'<image href="{uri}" width="64" height="64"/></svg>'
+        )
+        assert not bait.taken(convert(inner.encode(), "svg", target))
+
+
+def test_page_that_names_other_files(convert: Convert, bait: Bait) -> None:
+    """Styles, pictures, fonts and frames of a page are read and fetched by neither of its engines."""
+    page = page_that_names(bait.secret, bait.address) + (
+        f"<style>p {{ background: url({bait.secret}) }} @font-face {{ font-family: f; src: url({bait.secret}) }}"
+        f"</style><div style=\"background-image:url('file://{bait.secret}');width:64px;height:64px\"></div>"
+        f'<svg width="64" height="64"><image href="{bait.secret}" width="64" height="64"/></svg>'
+        f'<img srcset="http://{bait.address}/h 2x, {bait.secret} 1x"><input type="image" src="{bait.secret}">'
+    )
+    made = convert(page.encode(), "html", "pdf")
+    assert not bait.taken(made)
+    assert "kept" in pypdfium2.PdfDocument(made)[0].get_textpage().get_text_range()
+
+
+def with_links(file: bytes, part: str, bait: Bait) -> bytes:
+    """An Office file whose pictures, and some more of its relationships, lead to a file and to an address."""
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    made = BytesIO()
+    with zipfile.ZipFile(BytesIO(file)) as given, zipfile.ZipFile(made, "w") as fresh:
+        for name in given.namelist():
+            content = given.read(name)
+            if name.startswith(part) and name.endswith(".rels"):
+                links = "".join(
+                    f'<Relationship Id="x{number}" Type="{office}/{kind}" Target="{target}" TargetMode="External"/>'
+                    for number, (kind, target) in enumerate(
+                        (kind, target)
+                        for kind in ("image", "oleObject", "externalLink", "audio", "hyperlink")
+                        for target in (f"file://{bait.secret}", f"http://{bait.address}/a", str(bait.secret))
+                    )
+                ).encode()
+                content = content.replace(b"</Relationships>", links + b"</Relationships>")
+            elif name.startswith(part):
+                content = content.replace(b'r:embed="rId', b'r:link="x0" r:embed="x')
+            fresh.writestr(name, content)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("source", "part", "target"),
+    [
+        ("pptx", "ppt/slides/", "pdf"),
+        ("pptx", "ppt/slides/", "html"),
+        ("xlsx", "xl/worksheets/", "pdf"),
+        ("xlsx", "xl/", "csv"),
+    ],
+)
+def test_office_files_that_name_others(
+    source: str, part: str, target: str, convert: Convert, samples: dict[str, bytes], bait: Bait
+) -> None:
+    """Linked pictures, objects and workbooks are neither read nor fetched."""
+    assert not bait.taken(attempt(convert, with_links(samples[source], part, bait), source, target))
+
+
+ENTITIES = (
+    '<?xml version="1.0"?><!DOCTYPE r [<!ENTITY x SYSTEM "file://{secret}"><!ENTITY y SYSTEM "http://{address}/e">'
+    '<!ENTITY % z SYSTEM "http://{address}/d.dtd"> %z;]>'
+)
+
+
+@pytest.mark.parametrize("target", ["json", "yaml", "csv"])
+def test_data_that_names_other_files(target: str, convert: Convert, bait: Bait) -> None:
+    """Entities of XML are not fetched, and tags of YAML make no objects."""
+    entities = ENTITIES.format(secret=bait.secret, address=bait.address)
+    assert not bait.taken(attempt(convert, f"{entities}<r>&x;&y;</r>".encode(), "xml", target))
+    tag = f"!!python/object/apply:builtins.open ['{bait.secret}']\n"
+    with pytest.raises((ConversionFailed, Refusal)):
+        convert(f"a: {tag}".encode(), "yaml", "json" if target == "yaml" else target)
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1},' * 10}]\n" for n in range(1, 12)), "yaml"),
+        ("a: &a [*a]\n", "yaml"),
+        ("[" * 100_000, "json"),
+        ("[" * 500 + "]" * 500, "json"),
+        ("<a>" * 50_000, "xml"),
+        ("<a>" * 5_000 + "</a>" * 5_000, "xml"),
+        ('<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]><r>&b;</r>', "xml"),
+        ("{" * 5_000, "yaml"),
+        ("a = " + "[" * 5_000, "toml"),
+        ('{"a": NaN}', "json"),
+        ('{"a": 1' + "0" * 5_000 + "}", "json"),
+    ],
+    ids=["aliases", "circle", "open", "deep", "open tags", "deep tags", "entities", "flow", "toml", "NaN", "digits"],
+)  # fmt: skip
+def test_bad_data(file: str, source: str, convert: Convert) -> None:
+    """What is deep, grows, or breaks the format's rules fails with a sentence, in seconds."""
+    with pytest.raises((ConversionFailed, Refusal)):
+        convert(file.encode(), source, "yaml" if source == "json" else "json")
+
+
+@pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/sharedStrings.xml", "xl/workbook.xml"])
+def test_workbook_with_entities(
+    part: str, convert: Convert, samples: dict[str, bytes], archive: Callable[..., bytes], bait: Bait
+) -> None:
+    """A workbook's parts are XML, whose entities are not fetched and do not grow."""
+    book = zipfile.ZipFile(BytesIO(samples["xlsx"]))
+    members = {name: book.read(name) for name in book.namelist()}
+    growing = "".join(f'<!ENTITY g{n} "{f"&g{n - 1};" * 10 if n else "g" * 100}">' for n in range(9))
+    head = ENTITIES.format(secret=bait.secret, address=bait.address).replace("%z;]", f"%z; {growing}]").encode()
+    body = members[part].partition(b"?>")[2] if members[part].startswith(b"<?xml") else members[part]
+    members[part] = head + body.replace(b"</", b"&x;&g8;</", 1)
+    assert not bait.taken(attempt(convert, archive(members), "xlsx", "csv"))
+
+
+@pytest.mark.parametrize("target", ["mp4", "mp3", "gif", "webp"])
+@pytest.mark.parametrize("source", ["flv", "wmv", "3gp", "mpg", "ts", "gif", "webp", "aiff", "wma", "amr", "opus"])
+def test_playlists_as_later_formats(source: str, target: str, convert: Convert, bait: Bait) -> None:
+    """A playlist that got past the checks opens nothing as any of the later formats."""
+    if (source, target) in PAIRS:
+        text = PLAYLISTS["concat"].format(secret=bait.secret, address=bait.address).encode()
+        with pytest.raises(Refusal):
+            convert(text, source, target)
+        with pytest.raises(ConversionFailed):
+            sandbox.Sandbox().convert_blocking(Order(text, "unchecked", source, target))
+        assert not bait.taken(b"")
+
+
+def test_subtitles_that_name_other_files(convert: Convert, bait: Bait) -> None:
+    """Fonts and pictures that ASS names stay names."""
+    script = (
+        f"[Script Info]\nVideo File: {bait.secret}\nAudio URI: http://{bait.address}/a\n"
+        f"[Fonts]\nfontname: {bait.secret}\n"
+        "[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+        f"Dialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,{{\\1img({bait.secret})}}kept\n"
+    )
+    for target in ("srt", "vtt", "txt"):
+        made = convert(script.encode(), "ass", target)
+        assert b"kept" in made
+        assert not bait.taken(made)
+
+
+@pytest.mark.parametrize("target", ["txt", "pdf", "docx"])
+def test_rtf_that_names_other_files(target: str, convert: Convert, bait: Bait) -> None:
+    """Fields and linked pictures of RTF are not followed, and groups without an end do no harm."""
+    field = f'{{\\field{{\\*\\fldinst INCLUDEPICTURE "{bait.secret}" \\\\d}}{{\\fldrslt kept}}}}'
+    field += f'{{\\field{{\\*\\fldinst INCLUDETEXT "http://{bait.address}/a"}}}}'
+    assert not bait.taken(convert(f"{{\\rtf1\\ansi {field} end\\par}}".encode(), "rtf", target))
+    attempt(convert, b"{\\rtf1" + b"{" * 20_000, "rtf", target)
+    attempt(convert, b"{\\rtf1 \\bin99999999 \\u-999999999? \\'", "rtf", target)
+
+
+def test_heic_that_is_something_else(convert: Convert, bait: Bait) -> None:
+    """What says that it is HEIC and is a playlist or half a file fails."""
+    head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40) + b"ispe" + bytes(4) + struct.pack(">II", 64, 64)
+    for rest in (b"", PLAYLISTS["hls"].format(secret=bait.secret, address=bait.address).encode(), bytes(5_000)):
+        assert not bait.taken(attempt(convert, head + rest, "heic", "png"))

@@ -56,7 +56,7 @@ def claim(name: str, *, at: float = NOW + 1, attempt: int = 9) -> Claim:
 def sqlite(tmp_path: Path) -> Iterator[Ledger]:
     """The file of the first version."""
     path = tmp_path / "l402.db"
-    shutil.copy(STORES / "first.db", path)
+    shutil.copy(STORES / "first.sqlite", path)
     ledger = SQLiteLedger(path)
     yield ledger
     ledger.close()

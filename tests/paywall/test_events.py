@@ -66,7 +66,7 @@ def test_a_sale_from_its_challenge_to_its_replay(shop: Shop, watcher: Watcher) -
     assert isinstance(asked, ProviderAsked)
     assert (asked.at, asked.provider, asked.fault) == (NOW, "DevNode", None)
     assert 0 <= asked.seconds < 60
-    assert challenged == Challenged(NOW, "GET /thing", payment, 10_000, None, ("l402",))
+    assert challenged == Challenged(NOW, "GET /thing", payment, 10_000, None, ("l402", "payment"))
     watcher.news()
     shop.clock.now += 1
     running = shop.decide(CALL, ask("GET /thing", credential))

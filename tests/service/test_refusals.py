@@ -51,7 +51,7 @@ BAD_BODIES = [
         for wrong in (1, ["png"])
     ),
     pytest.param(changed(file="not base64!"), 400, "not-base64", id="no base64"),
-    pytest.param(changed(file="iVBORw0K\n"), 400, "not-base64", id="base64 with a line end"),
+    pytest.param(changed(file="iVBORw0\n"), 400, "not-base64", id="part of base64 with a line end"),
     pytest.param(changed(file="iVBORw0"), 400, "not-base64", id="base64 without its padding"),
     pytest.param(changed(file="\u00e9"), 400, "not-base64", id="base64 beyond ASCII"),
     pytest.param(changed(file="\ud800"), 400, "not-base64", id="half a character"),

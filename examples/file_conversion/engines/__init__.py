@@ -1,24 +1,26 @@
 """The engines, one module a family, each with one function:
 
-    convert(given: Path, source: str, made: Path, target: str) -> None
+    convert(given: Path, source: str, made: Path, target: str) -> Notes
 
 It reads `given`, a file of the type `source`, writes `made` as `target`, and raises `Unconvertible` where the file is
-at fault; both are in the working directory. It runs confined, in a process of its own, and never lets the content
-choose the decoder.
+at fault; both are in the working directory. What the target cannot hold it names in its answer, as keys of `NOTES` in
+`explanations`; None where nothing is lost. It runs confined, in a process of its own, and never lets the content choose
+the decoder.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 FONTS = Path(__file__).parents[1] / "fonts"
 
-Convert = Callable[[Path, str, Path, str], None]
+Notes = Iterable[str] | None
+Convert = Callable[[Path, str, Path, str], Notes]
 
 
 class Unconvertible(Exception):
-    """The file is at fault; `code` is one of the reasons that `sandbox` explains.
+    """The file is at fault; `code` is one of the `REASONS` in `explanations`.
 
     `said` is what the converter wrote about it, for the operator's log alone.
     """

@@ -112,10 +112,16 @@ class Buyer:
                         return done
                 else:
                     answer = yield from self._shown(held)
-                    if answer.status != 402:
+                    # Some servers say 401 of what is used up, and make no offer with it.
+                    is_over = answer.status == 401 and held.state == "answered"
+                    if answer.status != 402 and not is_over:
                         done = yield from self._answered(held, answer, is_new, mine)
                         return done
                     yield from self._turned_down(held, asked)
+                    if is_over:
+                        yield Drain()
+                        held = None
+                        continue
                 bought = yield from self._bought(asked, answer, mine)
                 if bought is None:
                     return done

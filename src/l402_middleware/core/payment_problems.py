@@ -9,9 +9,8 @@ from .errors import CredentialCode
 
 _BASE: Final = "https://paymentauth.org/problems/"
 
-PAYMENT_REQUIRED: Final = f"{_BASE}payment-required"
-
-_TYPES: Final[dict[CredentialCode, str]] = {
+_TYPES: Final[dict[str, str]] = {
+    "payment-required": "payment-required",
     "malformed-credential": "lightning/malformed-credential",
     "several-credentials": "malformed-credential",
     "method-unsupported": "method-unsupported",
@@ -31,6 +30,6 @@ _TYPES: Final[dict[CredentialCode, str]] = {
 STATUS: Final[dict[CredentialCode, int]] = {"method-unsupported": 400, "several-credentials": 400}
 
 
-def problem_type(code: CredentialCode) -> str:
-    """The `type` of the RFC 9457 problem for a Payment credential that was refused with `code`."""
-    return _BASE + _TYPES[code]
+def problem_type(code: str) -> str | None:
+    """The `type` of the RFC 9457 problem for a Payment credential that was refused with `code`, where there is one."""
+    return _BASE + _TYPES[code] if code in _TYPES else None

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ..invoicing.invoicing import MAX_EXPIRY
 from .service import service_from_text
-from .values import Number, as_it_is, is_text, several, yes_or_no
+from .values import Number, OneOf, as_it_is, is_text, several, yes_or_no
 
 # The largest number that a setting may have: ten years in seconds, or a third of a gigabyte.
 MAX_SETTING: Final = 10 * 365 * 24 * 3600
@@ -261,10 +261,19 @@ SETTINGS: Final = (
     ),
     Setting(
         "schemes",
-        'the ways in which a caller can pay, and show that it did. `"l402"` is the only one yet',
+        'the ways in which a caller can pay, and show that it did: `"l402"`, `"payment"`, or both',
         setting="L402_SCHEMES",
         example="`l402`",
         read=several,
+    ),
+    Setting(
+        "credential_header",
+        'the field that [Payment credentials](payment.md) come in: `"Authorization"`, or `"Payment-Authorization"` for '
+        "an application with an `Authorization` of its own; L402 credentials are then read in both",
+        setting="L402_CREDENTIAL_HEADER",
+        example="`Payment-Authorization`",
+        read=str,
+        check=OneOf(("Authorization", "Payment-Authorization")),
     ),
     Setting(
         "cors",

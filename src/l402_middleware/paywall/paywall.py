@@ -78,7 +78,9 @@ class Paywall:
     - `body_seconds`: how long such a body may take, beside a second for every 16 KiB of it.
     - `price_threads`: threads of a process that may compute prices which take longer than a quarter of a second (3).
       On an event loop, plain price functions have so many threads, and no others.
-    - `schemes`: the ways in which a caller can pay and show it, by name; "l402" is the only one yet.
+    - `schemes`: the ways in which a caller can pay and show it: "l402", "payment", or both, which is the default.
+    - `credential_header`: "Authorization", or "Payment-Authorization" for an application with an `Authorization` of its
+      own: a Payment credential is then read there alone, an L402 credential there too.
     - `cors`: the origins, such as "https://shop.example", whose pages' scripts may read a 402, and the answer that they
       paid for; "*" for all. Preflights for what is sold are answered then, free of charge.
     - `discovery`: a `Service`: what the service is. With it the application serves documents of what it sells, free of
@@ -117,7 +119,8 @@ class Paywall:
         spool_bytes: int = 256 * 1024 * 1024,
         body_seconds: float = 20,
         price_threads: int = 3,
-        schemes: Iterable[str] = ("l402",),
+        schemes: Iterable[str] = ("l402", "payment"),
+        credential_header: str = "Authorization",
         cors: Literal["*"] | Iterable[str] | None = None,
         discovery: Service | None = None,
         observe: Observer | Iterable[Observer] | None = None,
@@ -158,6 +161,7 @@ class Paywall:
             certificate_header=certificate_header,
             challenge_limit=challenge_limit,
             limit_storage=limit_storage,
+            credential_header=credential_header,
         )
         Caveats(service, unknown_caveats)
         self.cors = None if cors is None else Cors(cors)
@@ -181,7 +185,9 @@ class Paywall:
             self.schemes,
             self.ledger,
             secret_keys,
-            lambda keys: SchemeSettings(service, keys, self._invoicing.network, unknown_caveats),
+            lambda keys: SchemeSettings(
+                service, keys, self._invoicing.network, unknown_caveats, credential_header.encode()
+            ),
             self._use_keys,
         )
         room = partial(BodyBudget, spool_bodies, spool_bytes, body_seconds)

@@ -16,7 +16,7 @@ _NOTHING: Final = Reading()
 
 
 class L402Scheme:
-    """L402, in the Authorization field.
+    """L402, in the Authorization field, and in the one that the settings name beside it.
 
     A pass or a bundle is shown many times, and its HMAC chain comes out the same each time. So the field of one that
     was found authentic and paid is remembered; its expiry is looked at again each time, and so is everything that
@@ -24,15 +24,16 @@ class L402Scheme:
     """
 
     name = "l402"
-    varies_with: Sequence[bytes] = (b"Authorization",)
 
     def __init__(self, settings: SchemeSettings) -> None:
+        self.varies_with: Sequence[bytes] = tuple(dict.fromkeys((b"Authorization", settings.credential_field)))
+        self._fields = frozenset(name.lower() for name in self.varies_with)
         self._issuer = Issuer(settings.service, settings.keys, settings.unknown_caveats)
         self._remembered: dict[bytes, Reading] = {}
 
     def read(self, fields: Fields, now: float) -> Reading:
-        """The credentials in the Authorization fields; see `Scheme.read`."""
-        values = [value for name, value in fields if name.lower() == b"authorization"]
+        """The credentials in these fields; see `Scheme.read`."""
+        values = [value for name, value in fields if name.lower() in self._fields]
         if not values:
             return _NOTHING
         if len(values) == 1 and (remembered := self._remembered.get(values[0])) is not None:

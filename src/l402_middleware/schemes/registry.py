@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable
 
 from ..core.errors import ConfigurationError
 from .l402 import L402Scheme
+from .payment import PaymentScheme
 from .scheme import Scheme, SchemeSettings
 
 SCHEMES: dict[str, Callable[[SchemeSettings], Scheme]] = {
     L402Scheme.name: L402Scheme,
+    PaymentScheme.name: PaymentScheme,
 }
 """Every scheme there is, under the name by which `Paywall(schemes=...)` chooses it."""
 

@@ -22,13 +22,15 @@ class SchemeSettings:
     """What a scheme is made with.
 
     `service` is the name in each credential; `keys` are those that it is signed with; `network` is that of the
-    invoices: "bitcoin", "testnet", "signet" or "regtest".
+    invoices: "bitcoin", "testnet", "signet" or "regtest". `credential_field` is where credentials are looked for:
+    `Authorization`, or `Payment-Authorization` beside an application's own use of that; L402 is read in both.
     """
 
     service: str
     keys: KeyRing = field(repr=False)
     network: str = "bitcoin"
     unknown_caveats: UnknownCaveats = "skip"
+    credential_field: bytes = b"Authorization"
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ def main(folder: Path) -> None:
         found.append(told(ledger))
         ledger.close()
 
-    path = folder / "first.db"
+    path = folder / "first.sqlite"
     working = folder / "working.db"
     sqlite = SQLiteLedger(working)
     sqlite.keep_key(KEY).block()
