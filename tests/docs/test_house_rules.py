@@ -122,6 +122,7 @@ def test_the_reference_names_everything_public() -> None:
         ".ledgers",
         ".rates",
         ".events",
+        ".discovery",
         ".testing",
     ):
         assert set(import_module(f"l402_middleware{module}").__all__) <= described

@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from functools import partial
 
 from ..core.errors import ConfigurationError
-from ..discovery import document_for
+from ..discovery.documents import document_for
 from ..flow import adrive
 from ..paywall.cors import wanted_method
 from ..paywall.offer import Offer, Price, Sale

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError
-from ..discovery import document_for
+from ..discovery.documents import document_for
 from ..flow import drive
 from ..paywall.cors import Cors, wanted_method
 from ..paywall.offer import Offer, Price, Sale
