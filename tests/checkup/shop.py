@@ -85,14 +85,14 @@ class Shop:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
 
-def shop() -> Shop:
-    """A new one."""
+def shop(**options: Any) -> Shop:
+    """A new one, whose paywall has these options too."""
 
     @l402_required(price=21)
     async def forecast(_: Request) -> Response:
         return PlainTextResponse("clear")
 
-    paywall = Paywall(DevNode(), cors="*")
+    paywall = Paywall(DevNode(), cors="*", **options)
     return Shop(
         Starlette(routes=[Route("/forecast", forecast)], middleware=[Middleware(L402Middleware, paywall=paywall)])
     )
@@ -172,6 +172,12 @@ FAULTS: Final[dict[str, tuple[str, Fault]]] = {
     "an invoice over something else": (
         "wrong-amount",
         _challenge(lambda answer: answer.edit("www-authenticate", 'invoice="[^"]+"', f'invoice="{_UNLIKE}"')),
+    ),
+    "another invoice for each scheme": (
+        "two-invoices",
+        _challenge(
+            lambda answer: answer.edit("www-authenticate", '(L402 .*?invoice=)"[^"]+"', rf'\1"{_OTHER_INVOICE}"')
+        ),
     ),
     "another amount in the body": ("wrong-amount", _challenge(lambda answer: answer.say(amount_sats=20))),
     "another invoice in the body": ("body-contradicts", _challenge(lambda answer: answer.say(invoice=_OTHER_INVOICE))),

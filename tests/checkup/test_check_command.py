@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from l402_middleware.checkup import examine
 from l402_middleware.checkup.answer import Answer
 from l402_middleware.cli import main
+from l402_middleware.discovery import Service
 from tests.real.lab import serving, unused_address
 
 from . import shop as made
@@ -144,3 +145,16 @@ def test_what_time_and_the_line_do() -> None:
         (each.status, each.code) for each in examine("GET", "http://shop.example/forecast", ask, time.time() + 600)
     }
     assert {code for status, code in found if status == "fault"} == {"plain-http", "expired"}
+
+
+def test_nothing_is_held_against_what_discovery_announces(check: Any) -> None:
+    """A shop's own documents say what it asks for, in the forms that are looked for."""
+    with serving(made.shop(discovery=Service("Weather")).app) as url:
+        assert check(url=f"{url}/forecast") == (
+            0,
+            {
+                "ok": {"readers", "invoice", "head", "recovers", "cors", "announced"},
+                "note": {"network"},
+                "fault": set(),
+            },
+        )
