@@ -53,7 +53,11 @@ def _not_sold(answer: Answer) -> Finding:
         case status if status >= 500:
             return fault("fails", f"the answer is {status}: nothing can be bought")
         case status if status >= 400:
-            return fault("refused", f"the answer is {status} before any price is named: crawlers list it as broken")
+            title = answer.members().get("title")
+            why = f" ({title[:200]})" if isinstance(title, str) else ""
+            return fault(
+                "refused", f"the answer is {status}{why} before any price is named: crawlers list it as broken"
+            )
         case status:
             return fault("not-sold", f"the answer is {status}, and nobody was asked to pay")
 
