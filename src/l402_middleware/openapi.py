@@ -6,6 +6,7 @@ from typing import Any, Final
 from .core.fiat import Fiat
 from .core.money import Msat
 from .paywall.offer import Offer
+from .paywall.service import Service
 
 SCHEME: Final = "L402"
 
@@ -68,7 +69,7 @@ def add_prices(document: dict[str, Any], sold: Mapping[tuple[str, str], Offer]) 
     """Say in an OpenAPI document, 3.0 or 3.1, what the operations (path, method in lower case) in `sold` cost.
 
     Each gets the responses 402, 409 and 503 where it has none, the security scheme `L402` beside its others, a sentence
-    in its description, and an `x-l402` with the numbers. Said twice it is said once.
+    in its description, an `x-l402` with the numbers, and crawlers' `x-payment-info`. Said twice it is said once.
     """
     for (path, method), offer in sold.items():
         operation = document.get("paths", {}).get(path, {}).get(method)
@@ -81,9 +82,28 @@ def add_prices(document: dict[str, Any], sold: Mapping[tuple[str, str], Offer]) 
         description = operation.get("description")
         operation["description"] = f"{description}\n\n{_sentence(offer)}" if description else _sentence(offer)
         operation["x-l402"] = _numbers(offer)
+        operation["x-payment-info"] = {"offers": [_payment_offer(offer)]}
         components = document.setdefault("components", {})
         for kind, members in _COMPONENTS.items():
             components.setdefault(kind, {}).update(members)
+
+
+def add_service(document: dict[str, Any], service: Service) -> None:
+    """Say in an OpenAPI document what the service is, in the words of `x-service-info`."""
+    addresses = {"homepage": service.homepage, "apiReference": service.docs, "llms": service.llms}
+    document["x-service-info"] = {
+        "categories": list(service.categories),
+        "docs": {name: address for name, address in addresses.items() if address},
+    }
+
+
+def _payment_offer(offer: Offer) -> dict[str, Any]:
+    """As crawlers read it: whole sats, or null where only the 402 says them."""
+    price = offer.price
+    found = {"intent": "charge", "method": "lightning", "currency": "sat"}
+    described = offer.memo or (str(price) if isinstance(price, Fiat) else "")
+    about = {"description": described} if described else {}
+    return {**found, "amount": str(price.sats) if isinstance(price, Msat) else None, **about}
 
 
 def _sentence(offer: Offer) -> str:

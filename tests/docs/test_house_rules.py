@@ -26,8 +26,9 @@ LAYERS = (
     ("providers",),
     ("client",),
     ("paywall",),
-    ("exchange",),
-    ("asgi", "wsgi", "doctor", "openapi"),
+    ("exchange", "openapi"),
+    ("discovery",),
+    ("asgi", "wsgi", "doctor", "checkup"),
     ("routing",),
     ("starlette", "flask"),
     ("fastapi",),
@@ -121,6 +122,7 @@ def test_the_reference_names_everything_public() -> None:
         ".ledgers",
         ".rates",
         ".events",
+        ".discovery",
         ".testing",
     ):
         assert set(import_module(f"l402_middleware{module}").__all__) <= described

@@ -18,6 +18,7 @@ from .markdown import DOCS, PAGES, README, fenced
 # What to buy from each application of a page, in their order.
 SOLD = {
     README: [["/forecast"], ["/forecast"], ["/forecast/oslo?days=2"]],
+    DOCS / "discovery.md": [["/forecast/oslo"]],
     DOCS / "fastapi.md": [
         ["/forecast", "/forecast?days=2"],
         ["/maps/rain", "/v2/maps/rain", "/maps/satellite", "/long?days=3", "/sun"],

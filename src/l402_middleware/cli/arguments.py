@@ -4,6 +4,8 @@ import argparse
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..core.errors import ConfigurationError
+
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -38,3 +40,12 @@ def thirty_two_bytes(text: str) -> bytes:
     if len(value) != 32:
         raise argparse.ArgumentTypeError("give 32 bytes as 64 hexadecimal digits")
     return value
+
+
+def fields(given: list[str]) -> list[tuple[str, str]]:
+    """The header fields that `--header` gave. Raises `ConfigurationError` for what is none."""
+    found = [re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~]*)", each) for each in given]
+    if None in found:
+        # Not repeated: it may hold a key.
+        raise ConfigurationError("--header is NAME:VALUE, in ASCII")
+    return [(each[1], each[2]) for each in found if each is not None]

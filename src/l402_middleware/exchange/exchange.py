@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Flow
+from ..paywall.cors import with_fields
 from ..paywall.delivery import Delivery
 from ..paywall.offer import Offer, Sale
 from ..paywall.rendering import undelivered
@@ -109,7 +110,12 @@ class Exchange:
     @property
     def instead(self) -> Response:
         """What goes out in place of the application's answer."""
-        return self.decision if isinstance(self.decision, Response) else undelivered()
+        if isinstance(self.decision, Response):
+            return self.decision
+        answer = undelivered()
+        if self.decision is not None:
+            answer.headers[:] = with_fields(answer.headers, self.decision.cors)
+        return answer
 
     # The request's body.
 
