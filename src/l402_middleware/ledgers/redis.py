@@ -150,7 +150,7 @@ class RedisLedger:
     def _renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Flow[bool]:
         yield from self._check()
         keys = self._keys(payment_hash, 0)
-        renewed: int = yield from self._server.script(keys, "renew", hold_id, lease_until)
+        renewed: int = yield from self._server.script("renew", keys, hold_id, lease_until)
         return renewed == 1
 
     def _settle(
@@ -193,7 +193,7 @@ class RedisLedger:
         rows: list[Any] = []
         for total in totals:
             rows += (total.day, total.what, encode_endpoint(total.endpoint), total.count, total.msat)
-        yield from self._server.script(keys, "count", *rows)
+        yield from self._server.script("count", keys, *rows)
 
     def _list_totals(self, since: int, until: int) -> Flow[list[Total]]:
         yield from self._check()
@@ -220,7 +220,7 @@ class RedisLedger:
         yield from self._check()
         day = day_of(now)
         keys = self._keys(payment_hash, day, other)
-        return (yield from self._server.script(keys, verb, now, day, *arguments))
+        return (yield from self._server.script(verb, keys, now, day, *arguments))
 
     def _check(self) -> Flow[None]:
         if not self._checked:
