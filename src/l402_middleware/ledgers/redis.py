@@ -1,5 +1,6 @@
 """The ledger for several machines: one Redis server."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from .ledger import (
     History,
     Kept,
     Outcome,
+    Page,
     Revoked,
     Spent,
     Total,
@@ -108,6 +110,9 @@ class RedisLedger:
 
     def history(self, payment_hash: bytes) -> Step[History | None]:
         return self._server.step(lambda: self._history(payment_hash))
+
+    def payments(self, following: bytes, most: int) -> Step[Page]:
+        return self._server.step(lambda: self._list_payments(following, most))
 
     def keep_key(self, candidate: str) -> Step[str]:
         """Raises `ConfigurationError`: whoever reads the server's memory, files or backups would have the key."""
@@ -209,6 +214,20 @@ class RedisLedger:
         yield from self._check()
         found = yield from do(self._server.command("HGETALL", f"{self._root}payment:{payment_hash.hex()}"))
         return _read_history(payment_hash, found) if found else None
+
+    def _list_payments(self, following: bytes, most: int) -> Flow[Page]:
+        yield from self._check()
+        name = f"{self._root}payment:"
+        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", name) + "*"
+        scan = self._server.command("SCAN", following or b"0", "MATCH", pattern, "COUNT", most, "TYPE", "hash")
+        cursor, keys = yield from do(scan)
+        found = []
+        for key in keys:
+            payment_hash = bytes.fromhex(key.decode()[len(name) :])
+            # It may be forgotten meanwhile.
+            if (payment := (yield from self._history(payment_hash))) is not None:
+                found.append(payment)
+        return Page(tuple(found), None if int(cursor) == 0 else b"%d" % int(cursor))
 
     def _no_key(self) -> Flow[None]:
         yield from self._check()
