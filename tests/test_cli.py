@@ -332,6 +332,18 @@ def test_no_payments(ledger: SQLiteLedger, url: str) -> None:
     assert l402("payments", "--ledger", url).stdout == "no such payments\n"
 
 
+# keys
+
+
+def test_the_key_that_a_ledger_keeps(ledger: SQLiteLedger, url: str) -> None:
+    """It is printed alone, and a ledger without one is said to have none."""
+    none = l402("keys", "show", "--ledger", url)
+    assert (none.returncode, none.stdout) == (1, "")
+    assert "keeps no secret key" in none.stderr
+    key = ledger.keep_key("a key of the tests' own, and long enough").block()
+    assert l402("keys", "show", "--ledger", url).stdout == f"{key}\n"
+
+
 # ledger revoke
 
 
