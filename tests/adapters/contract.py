@@ -12,8 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from l402_middleware.core.offered import PaymentOffer, parse_challenges
-from l402_middleware.core.payment import PaymentCredential, read_receipt
+from l402_middleware.core.offered import Offered, parse_challenges
 
 from .scenario import EVENTS, PIECES
 
@@ -60,7 +59,7 @@ class Site:
     """A running scenario: a client of it, and the file that its handlers note their runs in.
 
     On a real server also the port that it listens on, the file that holds its output, and the headers that it
-    keeps from the application.
+    keeps from the application. `scheme` is the one by which it is paid.
     """
 
     client: httpx2.Client
@@ -69,6 +68,7 @@ class Site:
     output: Path | None = None
     hidden_headers: tuple[str, ...] = ()
     failed: bool = False
+    scheme: str = "l402"
 
     def runs(self) -> list[str]:
         """What ran since the last call."""
@@ -98,25 +98,21 @@ class Site:
     def pay(self, challenge: httpx2.Response) -> str:
         """The Authorization value for a challenge, paid by the development wallet."""
         assert challenge.status_code == 402, challenge.text
-        quoted = challenge.json()
-        paid = self.request("GET", "/dev/wallet/pay", params={"invoice": quoted["invoice"]})
-        return f"L402 {quoted['macaroon']}:{paid.json()['preimage']}"
-
-    def pay_by_charge(self, challenge: httpx2.Response) -> str:
-        """The Authorization value of the Payment scheme for a challenge, paid by the development wallet."""
-        [offer] = payment_offers(challenge)
+        offer = next(offer for offer in offers_of(challenge) if offer.scheme == self.scheme)
         paid = self.request("GET", "/dev/wallet/pay", params={"invoice": offer.bolt11})
-        return PaymentCredential(offer.challenge, {"preimage": paid.json()["preimage"]}).header()
+        return offer.authorization(bytes.fromhex(paid.json()["preimage"]))
 
     def buy(self, method: str, url: str, **options: Any) -> str:
         """The Authorization value for a request that nobody has paid for yet."""
         return self.pay(self.request(method, url, **options))
 
 
-def payment_offers(challenge: httpx2.Response) -> list[PaymentOffer]:
-    """What a 402 offers by the Payment scheme."""
+def offers_of(challenge: httpx2.Response) -> list[Offered]:
+    """What a 402 offers, a line for each scheme."""
     lines = [line.encode() for line in challenge.headers.get_list("www-authenticate")]
-    return [offer for offer in parse_challenges(lines) if isinstance(offer, PaymentOffer)]
+    offers = parse_challenges(lines)
+    assert len(offers) == len(lines)
+    return offers
 
 
 def code(response: httpx2.Response) -> tuple[int, str]:
@@ -124,7 +120,17 @@ def code(response: httpx2.Response) -> tuple[int, str]:
     return response.status_code, response.json()["code"]
 
 
-class AdapterContract:
+class PaidBy:
+    """A suite that is paid by `scheme`; the name of each subclass that is paid by another says so."""
+
+    scheme = "l402"
+
+    @pytest.fixture(autouse=True)
+    def _paid_by(self, site: Site) -> None:
+        site.scheme = self.scheme
+
+
+class AdapterContract(PaidBy):
     """Subclasses give the fixture `site`."""
 
     @pytest.mark.parametrize(("method", "url"), PRICED)
@@ -137,10 +143,10 @@ class AdapterContract:
         assert challenge.status_code == 402
         quoted = challenge.json()
         token, invoice = quoted["macaroon"], quoted["invoice"]
-        ours, payment = challenge.headers.get_list("www-authenticate")
-        assert ours == f'L402 macaroon="{token}", invoice="{invoice}", version="0", token="{token}"'
-        assert payment.startswith('Payment id="')
-        assert [offer.bolt11 for offer in payment_offers(challenge)] == [invoice]
+        first, second = challenge.headers.get_list("www-authenticate")
+        assert first == f'L402 macaroon="{token}", invoice="{invoice}", version="0", token="{token}"'
+        assert second.startswith('Payment id="')
+        assert {offer.bolt11 for offer in offers_of(challenge)} == {invoice}
         assert challenge.headers["cache-control"] == "no-store"
         assert not {"etag", "set-cookie"} & challenge.headers.keys()
         assert {"accept", "authorization"} == set(challenge.headers["vary"].lower().split(", "))
@@ -151,42 +157,7 @@ class AdapterContract:
         assert len([run for run in site.runs() if run != "upload chunk"]) == 1
         assert "private" in answer.headers["cache-control"]
         assert "authorization" in answer.headers["vary"].lower()
-
-    @pytest.mark.parametrize(("method", "url"), PRICED)
-    def test_paid_by_the_payment_scheme(self, site: Site, method: str, url: str) -> None:
-        """Each kind of route opens to a charge too, with a receipt; a single use is then spent for L402 as well."""
-        body: dict[str, Any] = {} if method == "GET" else {"json": {"city": "Bern"}}
-        if url == "/exact":
-            body = {"content": b"body", "headers": {"Content-Type": "application/octet-stream"}}
-        challenge = site.request(method, url, **body)
-        charge, ours = site.pay_by_charge(challenge), site.pay(challenge)
-        answer = site.request(method, url, charge, **body)
-        assert answer.status_code == 200, answer.text
-        receipt = read_receipt(answer.headers["payment-receipt"])
-        assert (receipt["reference"], receipt["status"]) == (challenge.json()["payment_hash"], "success")
-        assert receipt["challengeId"] == payment_offers(challenge)[0].challenge.id
-        assert "private" in answer.headers["cache-control"]
-        if url in ("/pass", "/bundle"):
-            return
-        again = [site.request(method, url, credential, **body) for credential in (charge, ours)]
-        assert all(each.status_code in (200, 402) for each in again)
-        assert len([run for run in site.runs() if run != "upload chunk"]) == 1
-        if again[0].status_code == 200:
-            assert again[0].headers["payment-receipt"] == answer.headers["payment-receipt"]
-
-    def test_a_bad_charge(self, site: Site) -> None:
-        """A credential of the Payment scheme that is no good gets a fresh challenge, and the drafts' problem type."""
-        challenge = site.request("GET", "/forecast")
-        [offer] = payment_offers(challenge)
-        wrong = PaymentCredential(offer.challenge, {"preimage": "0" * 64}).header()
-        refused = site.request("GET", "/forecast", wrong)
-        assert code(refused) == (402, "invalid-preimage")
-        assert refused.json()["type"] == "https://paymentauth.org/problems/lightning/invalid-preimage"
-        assert payment_offers(refused) != [offer]
-        twice = site.request("GET", "/forecast", f"{wrong}, {wrong}")
-        assert code(twice) == (400, "several-credentials")
-        assert "www-authenticate" not in twice.headers
-        assert site.runs() == []
+        assert ("payment-receipt" in answer.headers) == (self.scheme == "payment")
 
     def test_what_was_paid(self, site: Site) -> None:
         """The handler is told the payment's hash, the amount and what is left; a free one None (case 72)."""
@@ -251,13 +222,37 @@ class AdapterContract:
         again = site.request("GET", "/cached?a=1", credential)
         assert site.runs() == []
         assert (again.status_code, again.content) == (200, b"cached") == (first.status_code, first.content)
-        for name in ("cache-control", "etag", "set-cookie", "vary", "content-length"):
+        for name in ("cache-control", "etag", "set-cookie", "vary", "content-length", "payment-receipt"):
             assert again.headers.get_list(name) == first.headers.get_list(name), name
         assert first.headers["cache-control"] == "private, max-age=60"
         assert first.headers["vary"] == "Accept, Authorization"
         other = site.request("GET", "/cached?a=2", credential)
         assert code(other) == (402, "already-used")
         assert not {"etag", "set-cookie"} & other.headers.keys()
+        assert site.runs() == []
+
+    def test_one_payment_two_schemes(self, site: Site) -> None:
+        """Case 107: what was paid by one invoice is spent once, whichever scheme it is shown by."""
+        challenge = site.request("GET", "/cached?a=1")
+        credential = site.pay(challenge)
+        site.scheme = "l402" if self.scheme == "payment" else "payment"
+        other = site.pay(challenge)
+        assert credential != other
+        first = site.request("GET", "/cached?a=1", credential)
+        again = site.request("GET", "/cached?a=1", other)
+        assert (first.content, again.content) == (b"cached", b"cached")
+        for each in (credential, other):
+            assert code(site.request("GET", "/cached?a=2", each)) == (402, "already-used")
+        assert site.runs() == ["cached"]
+
+    def test_several_payment_credentials(self, site: Site) -> None:
+        """Case 106: more than one Payment credential is a 400, and nobody is asked to pay for it."""
+        site.scheme = "payment"
+        both = ", ".join(site.buy("GET", "/forecast") for _ in range(2))
+        answer = site.request("GET", "/forecast", both)
+        assert code(answer) == (400, "several-credentials")
+        assert answer.json()["type"] == "https://paymentauth.org/problems/malformed-credential"
+        assert "www-authenticate" not in answer.headers
         assert site.runs() == []
 
     def test_replay_looks_at_the_body(self, site: Site) -> None:

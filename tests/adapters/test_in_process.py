@@ -1,4 +1,4 @@
-"""The contract in process: Starlette and FastAPI on both event loops, Flask over WSGI."""
+"""The contract in process, paid by each scheme: Starlette and FastAPI on both event loops, Flask over WSGI."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,3 +40,15 @@ class TestFlask(AdapterContract):
         app = flask_app.create(paywall)
         with httpx2.Client(transport=httpx2.WSGITransport(app), base_url="http://test") as client:
             yield Site(client, runs_file)
+
+
+class TestStarlettePaidByPayment(TestStarlette):
+    scheme = "payment"
+
+
+class TestFastAPIPaidByPayment(TestFastAPI):
+    scheme = "payment"
+
+
+class TestFlaskPaidByPayment(TestFlask):
+    scheme = "payment"

@@ -69,6 +69,14 @@ class TestWSGI(WholeApplicationContract):
             yield Site(client, runs_file)
 
 
+class TestASGIPaidByPayment(TestASGI):
+    scheme = "payment"
+
+
+class TestWSGIPaidByPayment(TestWSGI):
+    scheme = "payment"
+
+
 # --- setting it up
 
 

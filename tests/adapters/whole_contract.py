@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .contract import ASKING_FOR_MORE, Site, code
+from .contract import ASKING_FOR_MORE, PaidBy, Site, code
 
 UNKNOWN = [
     ("GET", "/nowhere"),
@@ -29,7 +29,7 @@ UNKNOWN = [
 """What no handler of the shop is for, and spellings of a free path that are another path."""
 
 
-class WholeApplicationContract:
+class WholeApplicationContract(PaidBy):
     """Subclasses give the fixture `site`."""
 
     def test_free(self, site: Site) -> None:

@@ -142,7 +142,7 @@ def drafts_shop(bank: Bank) -> Starlette:
                 return JSONResponse({"query": request.url.query}, headers=headers)
         except BadCredential as error:
             code = error.code
-        if code in STATUS:
+        if code is not None and code in STATUS:
             return JSONResponse({"type": problem_type(code)}, STATUS[code])
         accepted = [value for name, value in request.headers.raw if name == b"accept-payment"]
         assert acceptable([("lightning", "charge")], accepted) == [("lightning", "charge")]

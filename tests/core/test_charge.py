@@ -312,9 +312,8 @@ def test_any_bytes_give_credentials_or_the_one_error(values: list[bytes]) -> Non
 def test_each_code_has_a_type() -> None:
     """Every refusal of a Payment credential has the drafts' word beside ours."""
     for code in get_args(CredentialCode):
-        assert (problem_type(code) or "").startswith("https://paymentauth.org/problems/")
-    assert problem_type("invalid-preimage") == "https://paymentauth.org/problems/lightning/invalid-preimage"
-    assert problem_type("too-many-challenges") is None
+        assert problem_type(code).startswith("https://paymentauth.org/problems/")
+    assert problem_type("invalid-preimage").endswith("/lightning/invalid-preimage")
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="".join(map(chr, [*range(9), *range(10, 32), 127]))))

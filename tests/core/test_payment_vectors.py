@@ -1,4 +1,4 @@
-"""The Payment scheme's vectors, made by another implementation: what it writes and reads, we do, or say why not."""
+"""Case 101: the vectors of the Payment scheme, by another implementation: we write and read the same, or say why."""
 
 import hmac
 import json

@@ -55,6 +55,15 @@ def test_only_what_begun_is_charged_to_those_who_leave() -> None:
     assert set(LEFT) == {State.BEGUN, State.PARTLY}
 
 
+@pytest.mark.parametrize(("offer", "endpoint"), [(Offer(21), ENDPOINT), (OFFER, "GET /another")])
+def test_one_request_pays_for_one_sale(offer: Offer, endpoint: str) -> None:
+    """What was foreseen, and paid, is what is served: neither another offer, nor the same one at another endpoint."""
+    exchange = decided(REFUSAL)
+    assert not exchange.is_new(OFFER, ENDPOINT)
+    with pytest.raises(ConfigurationError, match="asked to be paid twice"):
+        exchange.is_new(offer, endpoint)
+
+
 Walk = Callable[[Exchange], list[Any]]
 
 
@@ -240,12 +249,6 @@ def test_a_decision_that_fails() -> None:
     assert not isinstance(exchange.cut_off(), LedgerError)
     assert [head(exchange, 500), exchange.piece(b"sorry", is_last=True)] == [Output.SEND] * 2
     drive(exchange.end())
-
-
-def test_two_offers() -> None:
-    """One request cannot be asked to pay for two offers."""
-    with pytest.raises(ConfigurationError, match="twice"):
-        decided(REFUSAL).is_new(Offer(1), ENDPOINT)
 
 
 def test_passes() -> None:

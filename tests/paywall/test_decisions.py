@@ -47,7 +47,9 @@ def test_unpaid(shop: Shop) -> None:
     quoted = members(answer)
     token, invoice = quoted["token"], quoted["invoice"]
     line = f'L402 macaroon="{token}", invoice="{invoice}", version="0", token="{token}"'
-    assert field_of(answer, b"www-authenticate")[0] == line.encode()
+    first, second = field_of(answer, b"www-authenticate")
+    assert first == line.encode()
+    assert second.startswith(b'Payment id="')
     assert not field_of(answer, b"etag") + field_of(answer, b"set-cookie")
     assert (quoted["amount_sats"], quoted["amount_msat"]) == (10, 10_000)
     assert quoted["expires_at"] == NOW + 600

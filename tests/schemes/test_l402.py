@@ -79,7 +79,7 @@ def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many passes are sold, only so many fields are remembered, and none that is long."""
     monkeypatch.setattr(l402, "MAX_REMEMBERED", 8)
     shop = Shop()
-    reader, _ = shop.paywall._doors.schemes
+    reader = shop.paywall._doors.schemes[0]
     assert isinstance(reader, L402Scheme)
     for sold in range(30):
         assert isinstance(shop.decide(PASS, ask("GET /thing", shop.buy(PASS))), Delivery)

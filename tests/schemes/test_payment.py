@@ -1,306 +1,365 @@
-"""The Payment scheme at the paywall: what its challenge says, which credentials open, and what the others are told."""
+"""The Payment scheme in a paywall: what a 402 offers, what opens, what is refused and under which name."""
 
 import json
-from base64 import b64encode
-from dataclasses import replace
+import re
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from l402_middleware import ConfigurationError, Offer, Paywall, msats
-from l402_middleware.core import base64url, strict_json
-from l402_middleware.core.offered import L402Offer, PaymentOffer, parse_challenges
+from l402_middleware import ConfigurationError, LedgerError, Offer, msats
+from l402_middleware.core import strict_json
+from l402_middleware.core.offered import PaymentOffer, parse_challenges
 from l402_middleware.core.payment import PaymentChallenge, PaymentCredential, read_receipt
 from l402_middleware.flow import drive
-from l402_middleware.ledgers import MemoryLedger
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.paywall import Decision
-from l402_middleware.paywall.response import Response
-from l402_middleware.providers import DevNode
+from l402_middleware.paywall.response import Headers, Response
 
 from ..paywall.shop import KEY, Shop, ask, deliver, field_of, members
-from ..paywall.test_redemption import token_id_of
 
-OFFER = Offer(10)
-BOUND = Offer(10, bind="request")
-BUNDLE = Offer(10, uses=3)
-PASS = Offer(10, uses=None)
-FIELD = b"payment-authorization"
-
-
-@pytest.fixture(name="shop")
-def _shop() -> Shop:
-    return Shop()
+CALL = Offer(21)
+BUNDLE = Offer(21, uses=3)
+PASS = Offer(21, uses=None)
+EXACT = Offer(21, bind="request")
+PROBLEMS = "https://paymentauth.org/problems/"
 
 
-def charge_of(answer: Decision) -> PaymentOffer:
-    """What a 402 offers by the Payment scheme."""
-    [offer] = [each for each in parse_challenges(lines_of(answer)) if isinstance(each, PaymentOffer)]
-    return offer
+def line_of(challenge: Decision) -> bytes:
+    """The Payment line of a 402, which is its second."""
+    _, line = field_of(challenge, b"www-authenticate")
+    return line
 
 
-def lines_of(answer: Decision) -> list[bytes]:
-    """The WWW-Authenticate lines."""
-    return field_of(answer, b"www-authenticate")
+def offered(challenge: Decision) -> PaymentChallenge:
+    """What it says."""
+    [offer] = parse_challenges([line_of(challenge)])
+    assert isinstance(offer, PaymentOffer)
+    return offer.challenge
 
 
-def paid(shop: Shop, answer: Decision, **payload: Any) -> bytes:
-    """The Payment credential for a 402, once its invoice is paid; with other members of the payload, if any."""
-    preimage = shop.pay(answer)[-64:].decode()
-    return PaymentCredential(charge_of(answer).challenge, {"preimage": preimage, **payload}).header().encode()
+def pay(shop: Shop, challenge: Decision) -> PaymentCredential:
+    """The credential that paying a 402 gives."""
+    return PaymentCredential(offered(challenge), {"preimage": shop.node.pay(members(challenge)["invoice"]).hex()})
 
 
-def shown(challenge: PaymentChallenge, preimage: str = "0" * 64) -> bytes:
-    """A credential for that challenge."""
-    return PaymentCredential(challenge, {"preimage": preimage}).header().encode()
+def buy(shop: Shop, offer: Offer = CALL) -> bytes:
+    """The Authorization value, quoted and paid."""
+    return pay(shop, shop.decide(offer, ask())).header().encode()
 
 
-def problem(decision: Decision) -> tuple[int, str, str]:
-    """Status, code, and the type behind the drafts' common part."""
-    assert isinstance(decision, Response)
+def written(credential: Any) -> bytes:
+    """A credential as another client would write it: JSON of its own, with padding."""
+    return b"Payment " + urlsafe_b64encode(json.dumps(credential, indent=1).encode())
+
+
+def parts(credential: PaymentCredential) -> dict[str, Any]:
+    """The JSON of a credential."""
+    return {"challenge": credential.challenge.parameters(), "payload": dict(credential.payload)}
+
+
+def refusal(decision: Decision) -> tuple[int, str, str]:
+    """Status, code, and the scheme's own word for it."""
     told = members(decision)
-    return decision.status, told["code"], told["type"].removeprefix("https://paymentauth.org/problems/")
+    return told["status"], told["code"], told["type"].removeprefix(PROBLEMS)
 
 
-# --- the challenge
-
-
-def test_l402_first_and_each_on_its_own_line(shop: Shop) -> None:
-    """Traps 1 and 6: 402index and five clients look for L402 at the start of the first line."""
-    first, second = lines_of(shop.decide(OFFER, ask()))
+def test_a_402_offers_both_over_one_invoice() -> None:
+    """Trap 1: L402 first and Payment on a line of its own, each at the start of it; they are read joined too."""
+    answer = Shop().decide(CALL, ask())
+    first, second = field_of(answer, b"www-authenticate")
     assert first.startswith(b'L402 macaroon="')
-    assert second.startswith(b'Payment id="')
-    folded = parse_challenges([first + b", " + second])
-    assert [type(each) for each in folded] == [L402Offer, PaymentOffer]
+    assert re.match(rb'Payment id="', second)
+    for lines in ([first, second], [first + b", " + second]):
+        assert [offer.scheme for offer in parse_challenges(lines)] == ["l402", "payment"]
+        assert {offer.bolt11 for offer in parse_challenges(lines)} == {members(answer)["invoice"]}
 
 
-def test_one_invoice_for_both(shop: Shop) -> None:
-    """One payment, one row: whichever door its payer takes."""
-    answer = shop.decide(OFFER, ask())
-    offer = charge_of(answer)
-    told = members(answer)
-    assert (offer.bolt11, offer.payment_hash) == (told["invoice"], told["payment_hash"])
-    assert (offer.amount, offer.currency, offer.network) == ("10", "sat", "regtest")
+def test_what_a_challenge_says() -> None:
+    """Traps 4, 7, 8: `sat`, a network's name, JCS to the byte, each parameter once and quoted, request before words."""
+    answer = Shop().decide(CALL, ask())
+    challenge = offered(answer)
+    assert (challenge.realm, challenge.method, challenge.intent) == ("l402", "lightning", "charge")
+    assert challenge.expires == "2023-11-14T22:23:20Z"
+    request = challenge.request_members()
+    assert request == {
+        "amount": "21",
+        "currency": "sat",
+        "methodDetails": {
+            "invoice": members(answer)["invoice"],
+            "network": "regtest",
+            "paymentHash": members(answer)["payment_hash"],
+        },
+    }
+    raw = urlsafe_b64decode(challenge.request + "=" * (-len(challenge.request) % 4))
+    assert raw == strict_json.canonical(request)
+    names = re.findall(r'([a-z]+)="[^"]*"(?:, |$)', line_of(answer).decode().removeprefix("Payment "))
+    assert names == ["id", "realm", "method", "intent", "request", "expires", "description"]
 
 
-def test_the_request_is_canonical(shop: Shop) -> None:
-    """Trap 8: mppx and pympp write `request` again from what they parsed: it has to be JCS to the byte."""
-    challenge = charge_of(shop.decide(OFFER, ask())).challenge
-    raw = base64url.decode(challenge.request)
-    assert raw == strict_json.canonical(json.loads(raw))
-    assert "=" not in challenge.request
+@pytest.mark.parametrize("memo", ['a "quote", a comma', "ünï ☂", "a|b\\c", "a\tb"])
+def test_a_description_that_every_client_reads(memo: str) -> None:
+    """Traps 3 and 7: what locks a client out is left out."""
+    challenge = offered(Shop().decide(Offer(21, memo=memo), ask()))
+    assert challenge.description is not None
+    assert challenge.description.isascii()
+    assert not set('",|\\\t') & set(challenge.description)
 
 
-@pytest.mark.parametrize("memo", ['Half "price", 5\\6 | off', "Zürich ₿", "a\nb", ""])
-def test_what_stands_in_the_line_survives_every_client(shop: Shop, memo: str) -> None:
-    """Traps 3 and 7: every parameter quoted and once, `request` before `description`, nothing that locks one out."""
-    line = lines_of(shop.decide(Offer(10, memo=memo or None), ask()))[1].decode("ascii")
-    names = [each.partition('="')[0] for each in line.removeprefix("Payment ").split('", ')]
-    assert names[:6] == ["id", "realm", "method", "intent", "request", "expires"]
-    assert names[6:] in ([], ["description"])
-    described = charge_of(shop.decide(Offer(10, memo=memo or None), ask())).challenge.description or ""
-    assert not set(described) & set('"\\,|\n')
-    assert described.isascii()
+def test_nothing_but_six_parameters_is_needed() -> None:
+    """Trap 2: one client echoes no more than these, so the sale is in the `id`."""
+    shop = Shop()
+    credential = parts(pay(shop, shop.decide(EXACT, ask("POST /thing", body=b"x"))))
+    for name in ("digest", "description"):
+        assert credential["challenge"].pop(name)
+    assert credential["challenge"].keys() == {"id", "realm", "method", "intent", "request", "expires"}
+    assert deliver(shop.decide(EXACT, ask("POST /thing", written(credential), body=b"x")))
 
 
-def test_the_digest_of_a_bound_body(shop: Shop) -> None:
-    """A sale that is bound to its body says so (RFC 9530); one without a body has nothing to say."""
-    bound = charge_of(shop.decide(BOUND, ask("POST /thing", body=b"content"))).challenge
-    assert bound.digest == f"sha-256=:{b64encode(sha256(b'content').digest()).decode()}:"
-    assert charge_of(shop.decide(BOUND, ask())).challenge.digest is None
-    assert charge_of(shop.decide(OFFER, ask("POST /thing", body=b"content"))).challenge.digest is None
+def test_a_credential_as_others_write_it() -> None:
+    """Trap 8: no canonical JSON is asked for, nor an order, and unknown members and padding are let pass."""
+    shop = Shop()
+    credential = parts(pay(shop, shop.decide(CALL, ask())))
+    challenge = dict(reversed(credential["challenge"].items())) | {"opaque": "e30", "header": "Authorization"}
+    written_so = {"source": "did:key:z6Mk", "payload": credential["payload"], "challenge": challenge, "more": [1]}
+    assert deliver(shop.decide(CALL, ask("GET /thing", written(written_so))))
 
 
 @pytest.mark.parametrize(
-    ("accepted", "count"),
+    ("offer", "body", "digest"),
     [
-        ([], 2),
-        ([b"lightning/charge"], 2),
-        ([b"lightning/*, tempo/*;q=0.5"], 2),
-        ([b"tempo/charge"], 2),
-        ([b"nonsense"], 2),
-        ([b"*/*, lightning/charge;q=0"], 1),
+        (EXACT, b"body", f"sha-256=:{b64encode(sha256(b'body').digest()).decode()}:"),
+        (EXACT, b"", None),
+        (CALL, b"body", None),
     ],
 )
-def test_accept_payment(shop: Shop, accepted: list[bytes], count: int) -> None:
-    """It leaves out what the client does not want; malformed or without a match it says nothing; L402 always stays."""
-    lines = lines_of(shop.decide(OFFER, ask(headers=[(b"accept-payment", value) for value in accepted])))
-    assert len(lines) == count
-    assert lines[0].startswith(b"L402 ")
+def test_a_bound_body_is_named(offer: Offer, body: bytes, digest: str | None) -> None:
+    """Case 108: RFC 9530's words, where the sale is for one body; another body is not what was sold."""
+    shop = Shop()
+    challenge = shop.decide(offer, ask("POST /thing", body=body))
+    assert offered(challenge).digest == digest
+    credential = pay(shop, challenge).header().encode()
+    if offer is EXACT:
+        wrong = shop.decide(offer, ask("POST /thing", credential, body=body + b"!"))
+        assert refusal(wrong) == (402, "wrong-request", "verification-failed")
+    assert deliver(shop.decide(offer, ask("POST /thing", credential, body=body)))
 
 
-def test_parts_of_a_sat_are_sold_by_l402_alone(shop: Shop) -> None:
-    """Amounts of the scheme are whole sats: 1,500 msat has no word in it, and nobody is asked for more."""
-    [line] = lines_of(shop.decide(Offer(msats(1500)), ask()))
+@pytest.mark.parametrize("offer", [Offer(msats(21_500)), Offer(lambda request: msats(1))])
+def test_what_is_no_whole_sat_is_sold_by_l402_alone(offer: Offer) -> None:
+    """The scheme's unit is the sat: nobody is asked for more than the price by one scheme than by the other."""
+    [line] = field_of(Shop().decide(offer, ask()), b"www-authenticate")
     assert line.startswith(b"L402 ")
 
 
-def test_the_operator_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One scheme, the other, or both."""
-    assert [line.partition(b" ")[0] for line in lines_of(Shop({"schemes": ["l402"]}).decide(OFFER, ask()))] == [b"L402"]
-    alone = Shop({"schemes": ["payment"]})
-    answer = alone.decide(OFFER, ask())
-    assert [line.partition(b" ")[0] for line in lines_of(answer)] == [b"Payment"]
-    assert problem(answer)[2] == "payment-required"
-
-
-# --- the credential
-
-
-@pytest.mark.parametrize("offer", [OFFER, BUNDLE, PASS, BOUND])
-def test_a_paid_charge_opens(shop: Shop, offer: Offer) -> None:
-    """Each kind of sale, with a receipt on its answer."""
-    answer = shop.decide(offer, ask("POST /thing", body=b"x"))
-    decision = shop.decide(offer, ask("POST /thing", paid(shop, answer), body=b"x"))
+def test_a_receipt_names_challenge_and_payment() -> None:
+    """Cases 111, 54: it is in the answer and again in the kept one, and no preimage is."""
+    shop = Shop()
+    challenge = shop.decide(CALL, ask())
+    credential = pay(shop, challenge)
+    decision = shop.decide(CALL, ask("GET /thing", credential.header().encode()))
     assert isinstance(decision, Delivery)
-    headers = dict(decision.start(200, []))
-    receipt = read_receipt(headers[b"payment-receipt"].decode())
-    assert receipt["reference"] == members(answer)["payment_hash"]
-    assert receipt["challengeId"] == charge_of(answer).challenge.id
-    assert (receipt["method"], receipt["status"]) == ("lightning", "success")
-    assert b"private" in headers[b"cache-control"]
+    head = dict(decision.start(200, []))
+    assert head[b"cache-control"] == b"private"
+    assert read_receipt(head[b"payment-receipt"].decode()) == {
+        "challengeId": offered(challenge).id,
+        "method": "lightning",
+        "reference": members(challenge)["payment_hash"],
+        "status": "success",
+        "timestamp": "2023-11-14T22:13:20Z",
+    }
+    decision.take(b"goods")
+    assert drive(decision.finish())
+    again = shop.decide(CALL, ask("GET /thing", credential.header().encode()))
+    assert isinstance(again, Response)
+    assert (again.status, again.body) == (200, b"goods")
+    assert field_of(again, b"payment-receipt") == [head[b"payment-receipt"]]
+    assert credential.payload["preimage"].encode() not in b"".join(value for _, value in again.headers)
 
 
-@pytest.mark.parametrize("status", [302, 404, 500])
-def test_no_receipt_for_what_is_no_success(shop: Shop, status: int) -> None:
-    """The draft has it on 2xx only."""
-    decision = shop.decide(OFFER, ask("GET /thing", paid(shop, shop.decide(OFFER, ask()))))
+@pytest.mark.parametrize("status", [304, 404, 500])
+def test_no_receipt_for_what_is_no_success(status: int) -> None:
+    """Trap 13: a failed answer carries none."""
+    shop = Shop()
+    decision = shop.decide(CALL, ask("GET /thing", buy(shop)))
     assert isinstance(decision, Delivery)
     assert b"payment-receipt" not in dict(decision.start(status, []))
 
 
-def test_spent_by_either_door(shop: Shop) -> None:
-    """A charge, then the macaroon of the same 402, and the other way round: one delivery."""
-    for first in (0, 1):
-        answer = shop.decide(OFFER, ask())
-        doors = [paid(shop, answer), shop.pay(answer)]
-        assert deliver(shop.decide(OFFER, ask("GET /thing", doors[first])))
-        refused = shop.decide(OFFER, ask("GET /thing", doors[1 - first], query=b"another"))
-        assert problem(refused)[:2] == (402, "already-used")
-
-
-def test_echoed_by_a_client_that_drops_what_it_does_not_know(shop: Shop) -> None:
-    """Trap 2: Alby's client sends back id, realm, method, intent, request and expires, and nothing else."""
-    answer = shop.decide(BOUND, ask("POST /thing", body=b"x"))
-    few = replace(charge_of(answer).challenge, digest=None, description=None, opaque=None)
-    preimage = shop.pay(answer)[-64:].decode()
-    assert isinstance(shop.decide(BOUND, ask("POST /thing", shown(few, preimage), body=b"x")), Delivery)
+def altered(credential: dict[str, Any], **changes: Any) -> bytes:
+    """The credential with other parameters in its challenge."""
+    return written({**credential, "challenge": {**credential["challenge"], **changes}})
 
 
 @pytest.mark.parametrize(
-    ("change", "refusal"),
+    ("change", "status", "code", "name"),
     [
-        ({"realm": "l403"}, (402, "invalid-credential", "lightning/unknown-challenge")),
-        ({"request": base64url.encode(b"{}")}, (402, "invalid-credential", "lightning/unknown-challenge")),
-        ({"expires": "2099-01-01T00:00:00Z"}, (402, "invalid-credential", "lightning/unknown-challenge")),
-        ({"id": "AAAA"}, (402, "invalid-credential", "lightning/unknown-challenge")),
-        ({"intent": "session"}, (400, "method-unsupported", "method-unsupported")),
-        ({"method": "tempo"}, (400, "method-unsupported", "method-unsupported")),
+        (lambda it: b"Payment", 402, "malformed-credential", "lightning/malformed-credential"),
+        (lambda it: b"Payment !", 402, "malformed-credential", "lightning/malformed-credential"),
+        (lambda it: written([]), 402, "malformed-credential", "lightning/malformed-credential"),
+        (lambda it: written({**it, "payload": {}}), 402, "malformed-credential", "lightning/malformed-credential"),
+        (
+            lambda it: written({**it, "payload": {"preimage": "ab" * 32}}),
+            *(402, "invalid-preimage", "lightning/invalid-preimage"),
+        ),
+        (lambda it: altered(it, realm="other"), 402, "invalid-credential", "lightning/unknown-challenge"),
+        (lambda it: altered(it, realm="l402|lightning"), 402, "invalid-credential", "lightning/unknown-challenge"),
+        (lambda it: altered(it, expires=None), 402, "invalid-credential", "lightning/unknown-challenge"),
+        (
+            lambda it: altered(it, expires="2033-11-14T22:23:20Z"),
+            *(402, "invalid-credential", "lightning/unknown-challenge"),
+        ),
+        (lambda it: altered(it, request="e30"), 402, "invalid-credential", "lightning/unknown-challenge"),
+        (lambda it: altered(it, id="AAAA"), 402, "invalid-credential", "lightning/unknown-challenge"),
+        (lambda it: altered(it, method="tempo"), 400, "method-unsupported", "method-unsupported"),
+        (lambda it: altered(it, intent="session"), 400, "method-unsupported", "method-unsupported"),
     ],
 )
-def test_a_challenge_that_was_changed(shop: Shop, change: dict[str, str], refusal: tuple[int, str, str]) -> None:
-    """Trap 13: nothing that decides can be changed, and what is refused is told in the drafts' words."""
-    answer = shop.decide(OFFER, ask())
-    preimage = shop.pay(answer)[-64:].decode()
-    credential = shown(replace(charge_of(answer).challenge, **change), preimage)
-    assert problem(shop.decide(OFFER, ask("GET /thing", credential))) == refusal
+def test_a_fault_in_the_drafts_words(change: Any, status: int, code: str, name: str) -> None:
+    """Cases 102, 103, 105 and traps 10, 11: the `type` is the scheme's, the `code` ours; a 402 is a fresh challenge."""
+    shop = Shop()
+    answer = shop.decide(CALL, ask("GET /thing", change(parts(pay(shop, shop.decide(CALL, ask()))))))
+    assert refusal(answer) == (status, code, name)
+    assert len(field_of(answer, b"www-authenticate")) == (2 if status == 402 else 0)
+    assert field_of(answer, b"cache-control") == [b"no-store"]
 
 
-def test_the_challenge_of_a_cheap_route(shop: Shop) -> None:
-    """Trap 13: bought at one price, it opens no dearer route."""
-    credential = paid(shop, shop.decide(Offer(1), ask("GET /cheap")))
-    refused = shop.decide(Offer(1000), ask("GET /dear", credential))
-    assert problem(refused) == (402, "wrong-endpoint", "verification-failed")
+@pytest.mark.parametrize("offer", [CALL, BUNDLE, PASS])
+def test_a_cheap_challenge_opens_no_dear_route(offer: Offer) -> None:
+    """Case 104, trap 13: what was bought is what opens, whatever the scheme."""
+    shop = Shop()
+    credential = pay(shop, shop.decide(offer, ask("GET /cheap"))).header().encode()
+    for endpoint in ("GET /dear", "POST /cheap"):
+        answer = shop.decide(Offer(2100), ask(endpoint, credential))
+        assert refusal(answer) == (402, "wrong-endpoint", "verification-failed")
 
 
-def test_not_paid(shop: Shop) -> None:
-    """Somebody else's preimage opens nothing."""
-    refused = shop.decide(OFFER, ask("GET /thing", shown(charge_of(shop.decide(OFFER, ask())).challenge)))
-    assert problem(refused) == (402, "invalid-preimage", "lightning/invalid-preimage")
-    assert len(lines_of(refused)) == 2
+def test_a_challenge_ends_with_its_invoice_and_the_macaroon_later() -> None:
+    """The refusal says so, and the L402 credential of the same 402, with the same preimage, opens."""
+    shop = Shop()
+    challenge = shop.decide(CALL, ask())
+    credential = pay(shop, challenge)
+    shop.clock.now += 600
+    answer = shop.decide(CALL, ask("GET /thing", credential.header().encode()))
+    assert refusal(answer) == (402, "challenge-expired", "lightning/expired-invoice")
+    assert "L402 credential" in members(answer)["title"]
+    l402 = f"L402 {members(challenge)['macaroon']}:{credential.payload['preimage']}".encode()
+    assert deliver(shop.decide(CALL, ask("GET /thing", l402)))
 
 
-def test_after_its_expiry_the_other_door_is_open(shop: Shop) -> None:
-    """A charge ends with its invoice; the L402 credential of the same 402 stays good, and the refusal says so."""
-    answer = shop.decide(OFFER, ask())
-    credential, ours = paid(shop, answer), shop.pay(answer)
-    shop.clock.now += 601
-    refused = shop.decide(OFFER, ask("GET /thing", credential))
-    assert problem(refused) == (402, "challenge-expired", "lightning/expired-invoice")
-    assert "L402" in members(refused)["title"]
-    assert isinstance(shop.decide(OFFER, ask("GET /thing", ours)), Delivery)
+def test_keys_rotate() -> None:
+    """What the older key signed stays good while it is listed; nothing else does."""
+    older, newer = KEY, KEY[::-1]
+    sold = Shop()
+    credential = buy(sold)
+    both = Shop({"secret_keys": [older, newer], "ledger": sold.paywall.ledger})
+    assert isinstance(both.decide(CALL, ask("GET /thing", credential)), Delivery)
+    answer = Shop({"secret_keys": [newer]}).decide(CALL, ask("GET /thing", credential))
+    assert refusal(answer)[:2] == (402, "invalid-credential")
 
 
-@pytest.mark.parametrize("value", [b"Payment", b"Payment x", b"Payment " + b"A" * 17_000, b"Payment e30"])
-def test_malformed(shop: Shop, value: bytes) -> None:
-    """Whatever bytes follow the scheme's name, there is a new challenge."""
-    refused = shop.decide(OFFER, ask("GET /thing", value))
-    assert problem(refused)[:2] == (402, "malformed-credential")
-    assert len(lines_of(refused)) == 2
+def test_several_credentials() -> None:
+    """Case 106: 400, without a challenge."""
+    shop = Shop()
+    one, other = buy(shop), buy(shop)
+    for values in ([one, other], [one + b", " + other], [one, one]):
+        answer = shop.decide(CALL, ask("GET /thing", *values))
+        assert refusal(answer) == (400, "several-credentials", "malformed-credential")
+        assert not field_of(answer, b"www-authenticate")
 
 
-def test_revoked_is_revoked_by_both_doors(shop: Shop) -> None:
-    """The token id is one for both."""
-    answer = shop.decide(OFFER, ask())
-    drive(shop.paywall.revoke(token_id_of(shop.pay(answer))))
-    assert problem(shop.decide(OFFER, ask("GET /thing", paid(shop, answer)))) == (402, "revoked", "invalid-challenge")
+def test_what_has_paid_is_never_asked_again_for_our_sake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trap 9: a ledger that is away is a 503, a use that is held a 409; two clients pay three times on a 402."""
+    shop = Shop()
+    credential = buy(shop)
+    running = shop.decide(CALL, ask("GET /thing", credential))
+    assert refusal(shop.decide(CALL, ask("GET /thing", credential)))[:2] == (409, "in-use")
+    assert deliver(running)
+
+    def away(claim: object) -> object:
+        raise LedgerError("away")
+
+    monkeypatch.setattr(shop.paywall.ledger, "hold", away)
+    assert refusal(shop.decide(CALL, ask("GET /thing", buy(shop))))[:2] == (503, "ledger-unavailable")
 
 
-def test_busy_is_no_402(shop: Shop) -> None:
-    """Trap 9: mppx and pympp pay again at a 402: an honest payment never gets one for a reason of the server's own."""
-    credential = paid(shop, shop.decide(OFFER, ask()))
-    running = shop.decide(OFFER, ask("GET /thing", credential))
-    assert isinstance(running, Delivery)
-    refused = shop.decide(OFFER, ask("GET /thing", credential))
-    assert problem(refused)[:2] == (409, "in-use")
-    assert lines_of(refused) == []
+def test_a_kept_answer_is_for_who_can_prove_the_payment() -> None:
+    """Trap 12: the challenge alone, with another preimage or none, gives nothing again."""
+    shop = Shop()
+    credential = parts(pay(shop, shop.decide(CALL, ask())))
+    assert deliver(shop.decide(CALL, ask("GET /thing", written(credential))))
+    for payload in ({"preimage": "00" * 32}, {}):
+        answer = shop.decide(CALL, ask("GET /thing", written({**credential, "payload": payload})))
+        assert refusal(answer)[0] == 402
+    again = shop.decide(CALL, ask("GET /thing", written(credential)))
+    assert isinstance(again, Response)
+    assert again.is_again
 
 
-def test_keys_rotate(shop: Shop) -> None:
-    """What an older key of the ring sold is still good; what none of them signed is not."""
-    answer = shop.decide(OFFER, ask())
-    credential = paid(shop, answer)
-    newer = Shop({"secret_keys": [KEY, "fedcba9876543210" * 4]})
-    assert isinstance(newer.decide(OFFER, ask("GET /thing", credential)), Delivery)
-    other = Shop({"secret_keys": ["fedcba9876543210" * 4]})
-    assert problem(other.decide(OFFER, ask("GET /thing", credential)))[1] == "invalid-credential"
+@pytest.mark.parametrize(
+    ("wanted", "lines"),
+    [
+        ("lightning/charge, tempo/*;q=0.5", 2),
+        ("*/*", 2),
+        ("tempo/charge", 2),
+        ("nonsense", 2),
+        ("lightning/charge;q=0", 1),
+        ("lightning/*;q=0, tempo/charge", 1),
+        ("lightning/*;q=0, lightning/charge;q=0.1", 2),
+    ],
+)
+def test_accept_payment(wanted: str, lines: int) -> None:
+    """Case 110: only a plain no takes the line away; L402 stays, and so does the only way there is."""
+    headers: Headers = [(b"accept-payment", wanted.encode())]
+    answer = Shop().decide(CALL, ask(headers=headers))
+    assert len(field_of(answer, b"www-authenticate")) == lines
+    assert field_of(answer, b"www-authenticate")[0].startswith(b"L402 ")
+    [line] = field_of(Shop({"schemes": ["payment"]}).decide(CALL, ask(headers=headers)), b"www-authenticate")
+    assert line.startswith(b"Payment ")
 
 
-# --- an application with an Authorization of its own
+def test_a_header_beside_the_applications_own() -> None:
+    """Case 109: with the setting, Payment comes there and only there, L402 in both; the application's is let be."""
+    shop = Shop({"credential_header": "Payment-Authorization"})
+    challenge = shop.decide(CALL, ask())
+    assert b', header="Payment-Authorization"' in line_of(challenge)
+    assert field_of(challenge, b"vary") == [b"Accept, Authorization, Payment-Authorization"]
+    preimage = shop.node.pay(members(challenge)["invoice"]).hex()
+    [found] = re.findall(rb'Payment (.*), header="Payment-Authorization"', line_of(challenge))
+    parameters = dict(re.findall(r'([a-z]+)="([^"]*)"', found.decode()))
+    payment = written({"challenge": parameters, "payload": {"preimage": preimage}})
+    l402 = f"L402 {members(challenge)['macaroon']}:{preimage}".encode()
+    assert refusal(shop.decide(CALL, ask("GET /thing", payment)))[:2] == (402, "payment-required")
+    for value in (payment, l402):
+        headers = [(b"payment-authorization", value)]
+        decision = shop.decide(BUNDLE, ask("GET /thing", b"Bearer mine", headers=headers))
+        assert isinstance(decision, Delivery | Response)
+        assert isinstance(decision, Delivery) or decision.status == 409
+    assert isinstance(shop.decide(CALL, ask("GET /thing", shop.buy(CALL))), Delivery)
 
 
-@pytest.fixture(name="beside")
-def _beside() -> Shop:
-    return Shop({"credential_header": "Payment-Authorization"})
+@pytest.mark.parametrize("header", ["X-Payment", "", None, "payment-authorization"])
+def test_a_header_that_no_client_knows(header: Any) -> None:
+    """It is refused at start-up."""
+    with pytest.raises(ConfigurationError, match="credential_header must be 'Authorization' or"):
+        Shop({"credential_header": header})
 
 
-def test_the_challenge_names_the_field(beside: Shop) -> None:
-    """Trap 7: only mppx and pympp understand it, so it is there only where it was asked for."""
-    answer = beside.decide(OFFER, ask())
-    assert lines_of(answer)[1].endswith(b', header="Payment-Authorization"')
-    assert b"header=" not in lines_of(Shop().decide(OFFER, ask()))[1]
-    assert field_of(answer, b"vary") == [b"Accept, Authorization, Payment-Authorization"]
+def test_a_payment_that_is_a_pass() -> None:
+    """Each use of a pass carries a receipt, until the challenge ends."""
+    shop = Shop()
+    credential = buy(shop, PASS)
+    for _ in range(3):
+        decision = shop.decide(PASS, ask("GET /thing", credential))
+        assert isinstance(decision, Delivery)
+        assert b"payment-receipt" in dict(decision.start(200, []))
 
 
-def test_a_charge_comes_there_and_only_there(beside: Shop) -> None:
-    """In `Authorization` it is the application's, and no credential of ours."""
-    credential = paid(beside, beside.decide(OFFER, ask()))
-    assert problem(beside.decide(OFFER, ask("GET /thing", credential)))[:2] == (402, "payment-required")
-    fields = [(b"authorization", b"Bearer x"), (FIELD, credential)]
-    assert isinstance(beside.decide(OFFER, ask(headers=fields)), Delivery)
-
-
-def test_l402_comes_by_both(beside: Shop) -> None:
-    """Beside a `Bearer` in its own field, an L402 credential may stand in the other one too."""
-    for field in (b"authorization", FIELD):
-        credential = beside.pay(beside.decide(OFFER, ask()))
-        fields = [(field, credential), *([(b"authorization", b"Bearer x")] if field == FIELD else [])]
-        assert isinstance(beside.decide(OFFER, ask(headers=fields)), Delivery)
-
-
-@pytest.mark.parametrize("header", ["authorization", "X-Payment", "", None, 5])
-def test_no_other_field(header: Any) -> None:
-    """A field that no client knows is refused at the start."""
-    with pytest.raises(ConfigurationError, match="credential_header"):
-        Paywall(DevNode(), MemoryLedger(), credential_header=header)
+@given(st.lists(st.binary(max_size=60) | st.binary(max_size=60).map(b"Payment ".__add__), max_size=3))
+def test_any_bytes_are_a_refusal(values: list[bytes]) -> None:
+    """Trap 11: a 402 or a 400, whatever the field holds; never the handler, never an error."""
+    answer = Shop().decide(CALL, ask("GET /thing", *values))
+    assert refusal(answer)[0] in (400, 402)

@@ -30,6 +30,14 @@ def acceptable(ways: Sequence[Way], values: Iterable[bytes]) -> list[Way]:
     return chosen or list(ways)
 
 
+def excludes(way: Way, values: Iterable[bytes]) -> bool:
+    """Whether the field values say of this way, in so many words, that it is not to be used: `q=0`.
+
+    Not to be named is another matter: where nothing else is on offer, the draft lets a server offer it all the same.
+    """
+    return _weight(way, _ranges(list(values)), 1.0) == 0
+
+
 def _ranges(values: list[bytes]) -> dict[Way, float]:
     if sum(map(len, values)) > _MAX_BYTES:
         return {}
@@ -46,9 +54,9 @@ def _ranges(values: list[bytes]) -> dict[Way, float]:
     return ranges
 
 
-def _weight(way: Way, ranges: dict[Way, float]) -> float:
+def _weight(way: Way, ranges: dict[Way, float], unnamed: float = 0.0) -> float:
     method, intent = way
     for fitting in (way, (method, "*"), ("*", intent), ("*", "*")):
         if fitting in ranges:
             return ranges[fitting]
-    return 0.0
+    return unnamed

@@ -52,8 +52,8 @@ class BadCredential(L402Error):
 
 _TITLES: dict[CredentialCode, str] = {
     "malformed-credential": "The Authorization header is not a well-formed credential.",
-    "invalid-credential": "The macaroon was not issued by this server, or was altered.",
-    "invalid-preimage": "The preimage does not belong to this macaroon's payment.",
+    "invalid-credential": "The credential was not issued by this server, or was altered.",
+    "invalid-preimage": "The preimage does not belong to this credential's payment.",
     "expired": "The credential has expired.",
     "wrong-service": "The credential was issued for another service.",
     "wrong-endpoint": "The credential was bought for another endpoint.",

@@ -68,7 +68,9 @@ def parse_challenges(values: Iterable[bytes]) -> list[Offered]:
 def _payment(parameters: dict[str, str]) -> PaymentOffer | None:
     try:
         challenge = PaymentChallenge.read(parameters)
-        if (challenge.method, challenge.intent) != (METHOD, CHARGE):
+        # Where the credential has to come in another header than ours does, it would be paid for nothing.
+        is_for_us = parameters.get("header", "authorization").lower() == "authorization"
+        if (challenge.method, challenge.intent) != (METHOD, CHARGE) or not is_for_us:
             return None
         request = challenge.request_members()
     except ValueError:

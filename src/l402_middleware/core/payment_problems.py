@@ -3,13 +3,12 @@
 draft-lightning-charge-00, "Error Responses", where it has a word; draft-httpauth-payment-00, "Error Codes", otherwise.
 """
 
+from collections.abc import Mapping
 from typing import Final
-
-from .errors import CredentialCode
 
 _BASE: Final = "https://paymentauth.org/problems/"
 
-_TYPES: Final[dict[str, str]] = {
+_TYPES: Final = {
     "payment-required": "payment-required",
     "malformed-credential": "lightning/malformed-credential",
     "several-credentials": "malformed-credential",
@@ -27,9 +26,9 @@ _TYPES: Final[dict[str, str]] = {
 }
 
 # All others are refused with 402 and a fresh challenge.
-STATUS: Final[dict[CredentialCode, int]] = {"method-unsupported": 400, "several-credentials": 400}
+STATUS: Final[Mapping[str, int]] = {"method-unsupported": 400, "several-credentials": 400}
 
 
-def problem_type(code: str) -> str | None:
-    """The `type` of the RFC 9457 problem for a Payment credential that was refused with `code`, where there is one."""
-    return _BASE + _TYPES[code] if code in _TYPES else None
+def problem_type(code: str) -> str:
+    """The `type` of the RFC 9457 problem for a Payment credential that was refused with `code`, or for none."""
+    return _BASE + _TYPES[code]

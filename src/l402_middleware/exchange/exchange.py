@@ -56,7 +56,7 @@ class Exchange:
             self._sold = offer, endpoint
             self._on(Input.SALE)
             return True
-        if self._sold[0] is not offer:
+        if self._sold[0] is not offer or self._sold[1] != endpoint:
             raise ConfigurationError(
                 f"{endpoint} is asked to be paid twice: a priced endpoint called another one, or has two decorators"
             )

@@ -125,11 +125,8 @@ class Admission:
         if fault is not None and fault.status is not None:
             return Refused(fault.status, fault.code, fault.title, scheme.problem_type(fault.code))
         sale = yield from self._quoting.quote(request, offer)
-        offers = {}
-        for each in self._doors.schemes:
-            offered = each.challenge(sale, request.headers)
-            if offered is not None:
-                offers[each.name] = offered
+        # Who wants none of the schemes is offered all of them: there is no other way to pay.
+        offers = self._doors.offer(sale, request.headers) or self._doors.offer(sale, ())
         if not offers:
             raise ConfigurationError(
                 f"{request.endpoint_name} cannot be sold: none of the schemes can say {sale.terms.amount}"

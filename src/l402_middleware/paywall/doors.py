@@ -10,7 +10,7 @@ from ..core.errors import ConfigurationError, LedgerError
 from ..core.keys import KeyRing, generate_key
 from ..flow import Flow, do
 from ..ledgers.ledger import Ledger
-from ..schemes import CredentialFault, Fields, Scheme, SchemeSettings, Shown
+from ..schemes import CredentialFault, Fields, Offered, Sale, Scheme, SchemeSettings, Shown
 from ..schemes.registry import SCHEMES
 from .response import VARIES
 
@@ -89,21 +89,22 @@ class Doors:
         The credentials, one for each payment; and the first fault, with the scheme that it is one of. Raises
         `LedgerError` for a credential that may have been sold under a key which the ledger cannot give now.
         """
-        by = self.schemes[0]
-        reading = by.read(fields, now)
-        shown, fault = reading.shown, reading.fault
-        if len(self.schemes) > 1:
-            payments = {each.verified.payment_hash: each for each in shown}
-            for scheme in self.schemes[1:]:
-                reading = scheme.read(fields, now)
-                for each in reading.shown:
-                    payments.setdefault(each.verified.payment_hash, each)
-                if fault is None and reading.fault is not None:
-                    fault, by = reading.fault, scheme
-            shown = tuple(payments.values())
+        shown: Sequence[Shown] = ()
+        fault, by = None, self.schemes[0]
+        for scheme in self.schemes:
+            reading = scheme.read(fields, now)
+            if reading.shown:
+                shown = _each_once(shown, reading.shown) if shown else reading.shown
+            if fault is None and reading.fault is not None:
+                fault, by = reading.fault, scheme
         if fault is not None and fault.code == "invalid-credential" and not self.has_all_keys:
             raise LedgerError("the ledger's own key, under which this may have been sold, cannot be read")
         return shown, fault, by
+
+    def offer(self, sale: Sale, fields: Fields) -> dict[str, Offered]:
+        """How each of the schemes would have `sale` paid, by its name; without those that cannot, or are not wanted."""
+        offered = {scheme.name: scheme.challenge(sale, fields) for scheme in self.schemes}
+        return {name: each for name, each in offered.items() if each is not None}
 
     def _use(self, keys: KeyRing) -> None:
         self._on_keys(keys)
@@ -112,6 +113,11 @@ class Doors:
         self.varies_with = tuple(dict.fromkeys(name for scheme in schemes for name in scheme.varies_with))
         # Last: where another thread sees these, all else has its keys.
         self.schemes = schemes
+
+
+def _each_once(some: Sequence[Shown], others: Sequence[Shown]) -> Sequence[Shown]:
+    known = {each.verified.payment_hash for each in some}
+    return (*some, *(each for each in others if each.verified.payment_hash not in known))
 
 
 def _octets(key: str | bytes) -> bytes:

@@ -1,6 +1,7 @@
 """HEAD requests that have paid, and whose answer cannot be kept for the GET that follows."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 from .response import Response
@@ -29,9 +30,9 @@ class UnkeptHeads:
             self._endpoints.popitem(last=False)
 
 
-def unspent_head() -> Response:
+def unspent_head(varies_with: Sequence[bytes]) -> Response:
     """The answer to a HEAD whose credential is good, without a run and without a use of it.
 
     Its fields say nothing of the resource: RFC 9110, section 9.3.2, leaves out what only a run would tell.
     """
-    return Response(200, [(b"cache-control", b"no-store"), (b"vary", b"Accept, Authorization")], b"")
+    return Response(200, [(b"cache-control", b"no-store"), (b"vary", b", ".join((b"Accept", *varies_with)))], b"")

@@ -260,19 +260,20 @@ SETTINGS: Final = (
     ),
     Setting(
         "schemes",
-        'the ways in which a caller can pay, and show that it did: `"l402"`, `"payment"`, or both',
+        "the [schemes](paying.md#two-schemes) by which a caller can pay, and show that it did: "
+        '`"l402"`, `"payment"`, or both',
         setting="L402_SCHEMES",
         example="`l402`",
         read=several,
     ),
     Setting(
         "credential_header",
-        'the field that [Payment credentials](payment.md) come in: `"Authorization"`, or `"Payment-Authorization"` for '
-        "an application with an `Authorization` of its own; L402 credentials are then read in both",
+        'the header that credentials come in. `"Payment-Authorization"` is for an application that has an '
+        "`Authorization` [of its own](paying.md#an-authorization-of-your-own)",
         setting="L402_CREDENTIAL_HEADER",
         example="`Payment-Authorization`",
         read=str,
-        check=OneOf(("Authorization", "Payment-Authorization")),
+        check=OneOf("Authorization", "Payment-Authorization"),
     ),
     Setting(
         "observe",

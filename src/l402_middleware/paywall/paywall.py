@@ -76,9 +76,9 @@ class Paywall:
     - `body_seconds`: how long such a body may take, beside a second for every 16 KiB of it.
     - `price_threads`: threads of a process that may compute prices which take longer than a quarter of a second (3).
       On an event loop, plain price functions have so many threads, and no others.
-    - `schemes`: the ways in which a caller can pay and show it: "l402", "payment", or both, which is the default.
-    - `credential_header`: "Authorization", or "Payment-Authorization" for an application with an `Authorization` of its
-      own: a Payment credential is then read there alone, an L402 credential there too.
+    - `schemes`: the ways in which a caller can pay and show it, by name: "l402" and "payment".
+    - `credential_header`: "Payment-Authorization" where the application has an Authorization of its own: Payment
+      credentials then come there only, L402's there too.
     - `observe`: a plain function, or a list of them, that is told of each of `l402_middleware.events`, in the request's
       own thread or event loop: it has to be quick.
 
@@ -169,9 +169,7 @@ class Paywall:
             names_in_order(schemes),
             self.ledger,
             secret_keys,
-            lambda keys: SchemeSettings(
-                service, keys, self._invoicing.network, unknown_caveats, credential_header.encode()
-            ),
+            lambda keys: SchemeSettings(service, keys, self._invoicing.network, unknown_caveats, credential_header),
             self._use_keys,
         )
         room = partial(BodyBudget, spool_bodies, spool_bytes, body_seconds)

@@ -157,7 +157,7 @@ class Redemption:
         if request.method == "HEAD":
             if replay is None or selection or request.endpoint in self._unkept:
                 yield from self._holds.release(hold)
-                return Unspent(unspent_head())
+                return Unspent(unspent_head(self._doors.varies_with))
             note_unkept = partial(self._unkept.add, request.endpoint)
         verdict = self._admitted(offer, shown, payment, hold, replay, selection, note_unkept)
         if request.body_if_read is not None:

@@ -39,18 +39,18 @@ class Number:
             raise ConfigurationError(f"{name} must be a number from {self.least} to {self.most}, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """One of these texts."""
-
-    texts: tuple[str, ...]
-
-    def __call__(self, name: str, value: object) -> None:
-        if value not in self.texts:
-            raise ConfigurationError(f"{name} must be {' or '.join(map(repr, self.texts))}, not {value!r}")
-
-
 def is_text(name: str, value: object) -> None:
     """A text, or None."""
     if not (value is None or isinstance(value, str)):
         raise ConfigurationError(f"{name} must be a text, not {value!r}")
+
+
+class OneOf:
+    """One of these texts."""
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = texts
+
+    def __call__(self, name: str, value: object) -> None:
+        if value not in self._texts:
+            raise ConfigurationError(f"{name} must be {' or '.join(map(repr, self._texts))}, not {value!r}")

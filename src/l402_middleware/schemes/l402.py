@@ -16,7 +16,7 @@ _NOTHING: Final = Reading()
 
 
 class L402Scheme:
-    """L402, in the Authorization field, and in the one that the settings name beside it.
+    """L402, in the Authorization field, and in the one that the settings name for credentials.
 
     A pass or a bundle is shown many times, and its HMAC chain comes out the same each time. So the field of one that
     was found authentic and paid is remembered; its expiry is looked at again each time, and so is everything that
@@ -26,7 +26,9 @@ class L402Scheme:
     name = "l402"
 
     def __init__(self, settings: SchemeSettings) -> None:
-        self.varies_with: Sequence[bytes] = tuple(dict.fromkeys((b"Authorization", settings.credential_field)))
+        self.varies_with: Sequence[bytes] = tuple(
+            dict.fromkeys((b"Authorization", settings.credential_header.encode()))
+        )
         self._fields = frozenset(name.lower() for name in self.varies_with)
         self._issuer = Issuer(settings.service, settings.keys, settings.unknown_caveats)
         self._remembered: dict[bytes, Reading] = {}

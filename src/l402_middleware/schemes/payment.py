@@ -1,47 +1,45 @@
-"""The Payment scheme, intent `charge` over Lightning (draft-httpauth-payment-00, draft-lightning-charge-00)."""
+"""The Payment scheme (draft-httpauth-payment-00), method `lightning`, intent `charge` (draft-lightning-charge-00)."""
 
 from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
-from ..core import payment_problems
-from ..core.accept_payment import acceptable
+from ..core.accept_payment import excludes
 from ..core.auth_params import write_challenge
-from ..core.challenge import problem_type
+from ..core.challenge import invoice_members
 from ..core.charge import ChargeIssuer, can_charge
 from ..core.errors import BadCredential
-from ..core.payment import CHARGE, METHOD, Receipt, parse_payment_authorization
+from ..core.payment import CHARGE, METHOD, SCHEME, Receipt, parse_payment_authorization
+from ..core.payment_problems import STATUS, problem_type
 from .scheme import CredentialFault, Fields, Offered, Reading, Sale, SchemeSettings, Shown
 
 _NOTHING: Final = Reading()
-_NO_BODY: Final = sha256(b"").digest()
-_USUAL_FIELD: Final = b"Authorization"
-
-# What Accept-Payment chooses from. L402 has no name there, and is offered whatever is asked for; standing here, it
-# leaves a client that wants anything but a charge without one, and not without an answer.
-_WAYS: Final = ((METHOD, CHARGE), (METHOD, "l402"))
+_NO_BODY: Final = sha256().digest()
 
 
 class PaymentScheme:
-    """Payment, in the Authorization field, or in Payment-Authorization where the settings say so: then there alone.
+    """Payment, in the one header that the settings name.
 
-    A price that is no whole number of sats, and one on a network that the scheme has no name for, is offered by the
-    other schemes alone.
+    Its unit is the whole sat, and it has no name for the test networks but signet and regtest: what it cannot say is
+    sold by the other schemes alone.
     """
 
-    name = "payment"
+    name = SCHEME
 
     def __init__(self, settings: SchemeSettings) -> None:
+        # Not with Accept-Payment: what is sold does not depend on that, and no cache keeps a 402.
+        self.varies_with: Sequence[bytes] = (settings.credential_header.encode(),)
+        self._field = settings.credential_header.lower().encode()
+        # Only where it is not the usual one: three clients of five do not know the parameter.
+        self._where = {} if self._field == b"authorization" else {"header": settings.credential_header}
         self._issuer = ChargeIssuer(settings.service, settings.service, settings.keys, settings.unknown_caveats)
-        self._field = settings.credential_field
-        self.varies_with: Sequence[bytes] = (settings.credential_field,)
 
     def read(self, fields: Fields, now: float) -> Reading:
-        """The credential; see `Scheme.read`. The draft allows one in a request."""
-        wanted = self._field.lower()
-        values = [value for name, value in fields if name.lower() == wanted]
-        if not values:
+        """The credential in the header; see `Scheme.read`. Several are a 400, as the draft has it."""
+        values = [value for name, value in fields if name.lower() == self._field]
+        # Almost every request is of another scheme: the parser is for those that are of this one.
+        if not any(b"payment" in value.lower() for value in values):
             return _NOTHING
         try:
             credentials = parse_payment_authorization(values)
@@ -51,38 +49,26 @@ class PaymentScheme:
                 raise BadCredential("several-credentials")
             verified = self._issuer.verify(credentials[0], now)
         except BadCredential as error:
-            return Reading(fault=CredentialFault(error.code, str(error), payment_problems.STATUS.get(error.code)))
+            return Reading(fault=CredentialFault(error.code, str(error), STATUS.get(error.code)))
         return Reading((Shown(verified, self, credentials[0].challenge.id),))
 
     def challenge(self, sale: Sale, fields: Fields) -> Offered | None:
-        """A line with the sale in its `id`, and the same invoice as the other schemes' in its `request`."""
-        amount = sale.invoice.amount
-        if amount is None or not can_charge(sale.invoice.network, amount):
-            return None
-        wanted = acceptable(_WAYS, [value for name, value in fields if name.lower() == b"accept-payment"])
-        if _WAYS[0] not in wanted:
+        """The sale in a challenge's `id`, over the invoice that the other schemes have too."""
+        accepted = [value for name, value in fields if name.lower() == b"accept-payment"]
+        if not can_charge(sale.invoice.network, sale.terms.amount) or excludes((METHOD, CHARGE), accepted):
             return None
         digest = None
-        # A request without a body has no digest to compare with (RFC 9530).
         if sale.body_digest not in (None, _NO_BODY):
             digest = f"sha-256=:{b64encode(sale.body_digest).decode()}:"
-        challenge = self._issuer.issue(
-            sale.invoice,
-            sale.token_id,
-            sale.terms,
-            digest=digest,
-            description=sale.memo,
-        )
-        parameters = challenge.parameters()
-        if self._field != _USUAL_FIELD:
-            parameters["header"] = self._field.decode()
-        return Offered((write_challenge("Payment", parameters),), {})
+        challenge = self._issuer.issue(sale.invoice, sale.token_id, sale.terms, digest=digest, description=sale.memo)
+        line = write_challenge("Payment", challenge.parameters() | self._where)
+        return Offered((line,), invoice_members(sale.invoice))
 
     def receipt(self, shown: Shown, now: float) -> Sequence[tuple[bytes, bytes]]:
-        """Payment-Receipt, which names the challenge and the payment hash."""
+        """Payment-Receipt, which names the challenge and the payment."""
         receipt = Receipt(shown.reference, shown.verified.payment_hash.hex(), int(now))
         return ((b"payment-receipt", receipt.header().encode()),)
 
     def problem_type(self, code: str) -> str:
-        """The drafts' own, where they have one for it."""
-        return payment_problems.problem_type(code) or problem_type(code)
+        """In the drafts' words."""
+        return problem_type(code)

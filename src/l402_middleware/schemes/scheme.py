@@ -22,15 +22,14 @@ class SchemeSettings:
     """What a scheme is made with.
 
     `service` is the name in each credential; `keys` are those that it is signed with; `network` is that of the
-    invoices: "bitcoin", "testnet", "signet" or "regtest". `credential_field` is where credentials are looked for:
-    `Authorization`, or `Payment-Authorization` beside an application's own use of that; L402 is read in both.
+    invoices: "bitcoin", "testnet", "signet" or "regtest". `credential_header` is the request field for credentials.
     """
 
     service: str
     keys: KeyRing = field(repr=False)
     network: str = "bitcoin"
     unknown_caveats: UnknownCaveats = "skip"
-    credential_field: bytes = b"Authorization"
+    credential_header: str = "Authorization"
 
 
 @dataclass(frozen=True, slots=True)
