@@ -20,6 +20,7 @@ LAYERS = (
     ("core", "event_loops", "lazy_imports"),
     ("flow",),
     ("bulkhead", "events", "throttled_log", "credentials", "slips"),
+    ("observers",),
     ("narrowing",),
     ("outgoing", "ledgers", "schemes"),
     ("invoicing", "rates"),

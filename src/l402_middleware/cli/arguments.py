@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..core.errors import ConfigurationError
@@ -29,6 +30,15 @@ def currency(text: str) -> str:
     if not re.fullmatch("[A-Za-z]{3}", text):
         raise argparse.ArgumentTypeError("give a currency as three letters, such as USD")
     return text.upper()
+
+
+def moment(text: str) -> float:
+    """A UTC day, or a moment of it."""
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("give a day such as 2026-01-31, or 2026-01-31T18:00 (UTC)") from None
+    return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
 
 
 def thirty_two_bytes(text: str) -> bytes:

@@ -188,6 +188,14 @@ class History:
     events: tuple[Event, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a ledger's payments, in no order, and perhaps none; `following` asks for the next page, None ends."""
+
+    payments: tuple[History, ...]
+    following: bytes | None
+
+
 class Ledger(Protocol):
     """Every step is atomic, and raises `LedgerError` where the store failed: then nothing is known to have changed.
 
@@ -267,6 +275,12 @@ class Ledger(Protocol):
 
     def history(self, payment_hash: bytes) -> Step[History | None]:
         """One payment, as long as it is remembered."""
+
+    def payments(self, following: bytes, most: int) -> Step[Page]:
+        """About `most` payments that are remembered: at first those that follow `b""`, then what the page says.
+
+        A payment that is there from the first page to the last is on one of them, perhaps on several.
+        """
 
     def keep_key(self, candidate: str) -> Step[str]:
         """The secret kept in this ledger; `candidate` is kept and returned where there is none yet."""
