@@ -76,7 +76,7 @@ def L402(  # noqa: N802 - as Flask's
     whole = whole_or_none(default, free)
     options: dict[str, Any] = {} if whole is None else {"default": whole.offer, "free": whole.free}
     app.user_middleware.append(Middleware(L402Middleware, paywall=paywall, **options))
-    document(app, whole)
+    document(app, paywall, whole)
 
 
 class L402Middleware(starlette.L402Middleware):
@@ -92,7 +92,7 @@ class L402Middleware(starlette.L402Middleware):
         if not self._is_started:
             self._is_started = True
             for app, mount in _applications(scope.get("app")):
-                document(app, self.whole, mount)
+                document(app, self.paywall, self.whole, mount)
                 if scope["type"] == "lifespan" and (faults := list(_faults(app))):
                     await receive()
                     await send({"type": "lifespan.startup.failed", "message": "\n".join(faults)})
@@ -255,17 +255,18 @@ APIRoute.handle = _handle_paid  # type: ignore[method-assign]
 APIWebSocketRoute.handle = _handle_websocket_paid  # type: ignore[method-assign]
 
 
-def document(app: FastAPI, whole: WholeApplication | None = None, mount: str = "") -> None:
+def document(app: FastAPI, paywall: Paywall, whole: WholeApplication | None = None, mount: str = "") -> None:
     """Let the application's OpenAPI document say what its operations cost, alone or below `mount` in a `whole` one."""
     if not isinstance(app.openapi, _PricedDocument):
-        app.openapi = _PricedDocument(app, whole, mount)  # type: ignore[method-assign]
+        app.openapi = _PricedDocument(app, paywall, whole, mount)  # type: ignore[method-assign]
 
 
 class _PricedDocument:
     """In place of an application's `openapi`: what that gives, with the prices."""
 
-    def __init__(self, app: FastAPI, whole: WholeApplication | None, mount: str) -> None:
+    def __init__(self, app: FastAPI, paywall: Paywall, whole: WholeApplication | None, mount: str) -> None:
         self._app = app
+        self._schemes = paywall.schemes
         self._make = app.openapi
         self._whole = whole
         self._mount = mount
@@ -278,7 +279,7 @@ class _PricedDocument:
             for method in route.methods or ():
                 # Of two routes for one operation, the first is served.
                 offers.setdefault((path, method.lower()), self._offer(terms_of(route), path))
-        add_prices(made, {operation: offer for operation, offer in offers.items() if offer is not None})
+        add_prices(made, {operation: offer for operation, offer in offers.items() if offer is not None}, self._schemes)
         return made
 
     def _offer(self, terms: Terms, path: str) -> Offer | None:

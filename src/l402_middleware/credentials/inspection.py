@@ -80,7 +80,8 @@ def _payment(text: str) -> Parts:
     except (BadCredential, ValueError):
         raise ValueError("the header's value is neither a Payment challenge nor one well-formed credential") from None
     preimage = credential.payload.get("preimage")
-    paid_hash = sha256(bytes.fromhex(preimage)).hexdigest() if _is_preimage(preimage) else None
+    is_preimage = isinstance(preimage, str) and _HEX.fullmatch(preimage)
+    paid_hash = sha256(bytes.fromhex(str(preimage))).hexdigest() if is_preimage else None
     invoice_parts = parts.get("invoice")
     parts["preimage fits"] = isinstance(invoice_parts, dict) and invoice_parts["payment hash"] == paid_hash
     return parts
@@ -94,10 +95,6 @@ def _payment_challenge(challenge: PaymentChallenge) -> Parts:
     if isinstance(details, dict) and isinstance(details.get("invoice"), str):
         parts["invoice"] = _invoice(details["invoice"])
     return parts
-
-
-def _is_preimage(text: object) -> bool:
-    return isinstance(text, str) and _HEX.fullmatch(text) is not None
 
 
 def _macaroon(text: str) -> Parts:

@@ -165,8 +165,9 @@ class Paywall:
         self._rates = Rates(clock=clock) if rates is None else rates
         self._counters = Counters(self.ledger)
         observers.listen(self._counters, *Counters.KINDS)
+        self.schemes = names_in_order(schemes)
         self._doors = Doors(
-            names_in_order(schemes),
+            self.schemes,
             self.ledger,
             secret_keys,
             lambda keys: SchemeSettings(service, keys, self._invoicing.network, unknown_caveats, credential_header),
