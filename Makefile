@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench soak crashes flood outage fuzz mutants docs clean
+.PHONY: demo test test-lowest test-python lint bench soak crashes flood outage fuzz mutants docs clean
 
 # Half a virtual environment (Debian without python3-venv) must not pass for a whole one the next time.
 .DELETE_ON_ERROR:
@@ -12,6 +12,18 @@ demo: .venv/demo
 
 test: .venv/test
 	$(BIN)/python -m pytest
+
+# What depends on the frameworks and on Python.
+MATTERING = -m "not slow" tests/adapters tests/audit tests/core tests/paywall
+
+# The test clients of these versions leave streams open.
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/python -m pytest -p tests.older_frameworks -W ignore::ResourceWarning \
+		-W ignore::pytest.PytestUnraisableExceptionWarning $(MATTERING)
+
+# With another Python: make test-python PYTHON=python3.13
+test-python: .venv-python/installed
+	.venv-python/bin/python -m pytest $(MATTERING)
 
 lint: .venv/lint
 	$(BIN)/ruff check
@@ -72,6 +84,16 @@ docs: .venv/docs
 	.venv-peers/bin/python -m pip install --quiet --editable '.[fastapi,flask,dev]' --group peers
 	touch $@
 
+.venv-lowest/installed .venv-python/installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]' --group $(GROUP)
+	touch $@
+
+.venv-lowest/installed: EXTRAS = starlette,fastapi,flask,limits,redis,postgres,dev,testing
+.venv-lowest/installed: GROUP = lowest
+.venv-python/installed: EXTRAS = starlette,fastapi,flask,limits,redis,postgres,dev,testing
+.venv-python/installed: GROUP = test
 .venv/demo: EXTRAS = starlette,dev
 .venv/test .venv/lint .venv/docs .venv/mutants: EXTRAS = starlette,fastapi,flask,lnurl,nwc,requests,limits,redis,postgres,dev,testing
 .venv/fuzz: EXTRAS = dev
@@ -80,4 +102,4 @@ docs: .venv/docs
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers .lab .demo .fuzz mutants docs/_build
+	rm -rf .venv .venv-lowest .venv-peers .venv-python .lab .demo .fuzz mutants docs/_build

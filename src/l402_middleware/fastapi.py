@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from inspect import Signature
-from typing import Any, Final, NamedTuple, Unpack
+from typing import Any, Final, Unpack
 
 try:
     from fastapi import FastAPI, params
     from fastapi.dependencies.models import Dependant
-    from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
     from starlette.middleware import Middleware
     from starlette.requests import HTTPConnection
-    from starlette.routing import WebSocketRoute
 except ImportError as error:
     from .slips import missing
 
@@ -18,20 +16,21 @@ except ImportError as error:
 
 from . import starlette
 from .asgi.scope import Receive, Scope, Send
-from .asgi.websocket import WebSocketExchange
 from .core.errors import ConfigurationError
 from .openapi import add_prices
 from .paywall.delivery import Payment
-from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of, refuse_left_out
+from .paywall.offer import Conditions, Offer, Price, mark, offer_of, refuse_left_out
 from .paywall.paywall import Paywall
 from .paywall.settings import paywall_from_settings
-from .paywall.whole_application import WholeApplication, whole_or_none
-from .routing import Choice, foresee
-from .starlette import RefusalResponse, chosen_route, endpoint_name, guarded, l402_required
+from .paywall.whole_application import WholeApplication, leads_on, whole_or_none
+from .routing import Terms, chosen_route, leaves, readers
+from .starlette import endpoint_name, guarded, l402_required
 
 __all__ = ["Free", "L402", "L402Middleware", "Priced", "get_payment", "l402_required"]  # noqa: RUF022 - plainly sorted
 
 _TERMS = "__l402_terms__"
+
+leads_on.update(("original_router", "include_context", "dependant", "dependencies", "dependency", "call"))
 
 
 def Priced(price: Price, **conditions: Unpack[Conditions]) -> Any:  # noqa: N802 - as FastAPI's Depends
@@ -100,21 +99,6 @@ class L402Middleware(starlette.L402Middleware):
                     raise ConfigurationError("\n".join(faults))
         await super().__call__(scope, receive, send)
 
-    def sales(self, scope: Scope) -> tuple[Sale | None, Sale | None]:
-        """What the default costs this request: nothing, where the route that it is certain to take says `Free()`."""
-        default, sale = super().sales(scope)
-        choice = None if sale is None else foresee(self.app, scope)
-        if choice is not None and choice.doubtful is None:
-            terms = _known_terms(choice.route)
-            if terms.tags and terms.offer is None:
-                return None, None
-        return default, sale
-
-    def sells(self, choice: Choice, scope: Scope) -> bool:
-        """Whether the route's decorator or dependencies say what it costs, be it nothing."""
-        terms = _known_terms(choice.route)
-        return terms.offer is not None or bool(terms.tags) or super().sells(choice, scope)
-
 
 class _Dependency(params.Depends):
     """What `Priced` and `Free` return. Inside another `Depends` it says what to write."""
@@ -154,14 +138,7 @@ class _RefusedError(Exception):
     """Ends a request that has been answered; it never leaves the middleware."""
 
 
-class Terms(NamedTuple):
-    """What a route sells, None where it is free, and every tag among its dependencies."""
-
-    offer: Offer | None
-    tags: list[PriceTag]
-
-
-_NO_TERMS: Final = Terms(None, [])
+_NO_TERMS: Final = Terms(None)
 
 
 def terms_of(route: Any) -> Terms:
@@ -200,59 +177,24 @@ def _known_terms(route: Any) -> Terms:
     terms: Terms | None = getattr(route, _TERMS, None)
     if terms is None:
         terms = terms_of(route)
-        if route is not None:
+        if getattr(route, "dependant", None) is not None:
             setattr(route, _TERMS, terms)
     return terms
 
 
-def _terms_to_serve(route: Any, scope: Scope) -> Terms:
-    """What the route that routing chose sells. Raises `ConfigurationError` where its decorators left that out."""
+def _read(route: Any, app: Any) -> Terms | None:
+    """What a FastAPI route says. Raises `ConfigurationError` where its decorators were left out of it."""
     terms = _known_terms(route)
-    if terms is _NO_TERMS:
-        refuse_left_out(route.endpoint, route.path, _endpoints(scope["app"]))
-    return terms
+    if terms is not _NO_TERMS:
+        return terms
+    if isinstance(app, FastAPI) and hasattr(route, "dependant"):
+        refuse_left_out(route.endpoint, route.path, _endpoints(app))
+    return None
 
 
-async def _is_refused(terms: Terms, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Whether this request does not pay what its route costs, and has been answered."""
-    if terms.offer is None:
-        if terms.tags and (visit := scope.get("l402")) is not None:
-            visit.default = None
-        return False
-    visit = guarded(scope.get("l402"))
-    refusal = await visit.admit(terms.offer, endpoint_name(scope))
-    if refusal is None:
-        return False
-    if isinstance(visit, WebSocketExchange):
-        await visit.answer(refusal)
-    else:
-        await RefusalResponse(refusal, scope["method"])(scope, receive, send)
-    return True
-
-
-# Here routing has chosen, and nothing has been read or run: no body is parsed, and no dependency solved. A dependency
-# alone comes too late for that, and FastAPI has no hook between the two for routes that others define.
-_handle, _handle_websocket = APIRoute.handle, APIWebSocketRoute.handle
-
-
-async def _handle_paid(self: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
-    """`APIRoute.handle`, that asks for the price first."""
-    route = chosen_route(scope, self)
-    terms = _terms_to_serve(route, scope)
-    # Of another method FastAPI says 405: the endpoint is not called, and there is nothing to sell.
-    is_called = not route.methods or scope["method"] in route.methods
-    if terms is _NO_TERMS or not is_called or not await _is_refused(terms, scope, receive, send):
-        await _handle(self, scope, receive, send)
-
-
-async def _handle_websocket_paid(self: WebSocketRoute, scope: Scope, receive: Receive, send: Send) -> None:
-    """`APIWebSocketRoute.handle`, that asks for the price first."""
-    if not await _is_refused(_terms_to_serve(self, scope), scope, receive, send):
-        await _handle_websocket(self, scope, receive, send)
-
-
-APIRoute.handle = _handle_paid  # type: ignore[method-assign]
-APIWebSocketRoute.handle = _handle_websocket_paid  # type: ignore[method-assign]
+# The middleware asks this before routing: no body is parsed, and no dependency solved. A dependency alone comes too
+# late for that, and FastAPI has no hook between the two.
+readers.append(_read)
 
 
 def document(app: FastAPI, paywall: Paywall, whole: WholeApplication | None = None, mount: str = "") -> None:
@@ -274,9 +216,9 @@ class _PricedDocument:
     def __call__(self) -> dict[str, Any]:
         made = self._make()
         offers: dict[tuple[str, str], Offer | None] = {}
-        for route in iter_route_contexts(self._app.routes):
-            path = route.path_format or ""
-            for method in route.methods or ():
+        for route in leaves(self._app.routes):
+            path = getattr(route, "path_format", "")
+            for method in getattr(route, "methods", None) or ():
                 # Of two routes for one operation, the first is served.
                 offers.setdefault((path, method.lower()), self._offer(terms_of(route), path))
         add_prices(made, {operation: offer for operation, offer in offers.items() if offer is not None}, self._schemes)
@@ -292,22 +234,22 @@ def _applications(app: Any, mount: str = "") -> Iterator[tuple[FastAPI, str]]:
     """A FastAPI application, and those that are mounted in it, with their mounts."""
     if isinstance(app, FastAPI):
         yield app, mount
-        for route in iter_route_contexts(app.routes):
-            yield from _applications(getattr(route.original_route, "app", None), f"{mount}{route.path or ''}")
+        for route in leaves(app.routes):
+            yield from _applications(getattr(route, "app", None), f"{mount}{getattr(route, 'path', '')}")
 
 
 def _faults(app: FastAPI) -> Iterable[str]:
-    for route in iter_route_contexts(app.routes):
+    for route in leaves(app.routes):
         try:
             if terms_of(route) is _NO_TERMS:
-                refuse_left_out(_endpoint(route), str(route.path), _endpoints(app))
+                refuse_left_out(_endpoint(route), getattr(route, "path", ""), _endpoints(app))
         except ConfigurationError as error:
             yield str(error)
 
 
 def _endpoints(app: FastAPI) -> Iterator[object]:
-    return map(_endpoint, iter_route_contexts(app.routes))
+    return map(_endpoint, leaves(app.routes))
 
 
 def _endpoint(route: Any) -> object:
-    return getattr(route.original_route, "endpoint", None)
+    return getattr(route, "endpoint", None)

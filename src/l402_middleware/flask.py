@@ -21,7 +21,7 @@ from .paywall.offer import Conditions, Offer, Price, mark, offer_of, refuse_left
 from .paywall.paywall import Paywall
 from .paywall.response import Response
 from .paywall.settings import paywall_from_settings
-from .paywall.whole_application import WholeApplication, whole_or_none
+from .paywall.whole_application import WholeApplication, leads_on, whole_or_none
 from .slips import refuse_bare_decorator
 from .wsgi.environ import split_path
 from .wsgi.exchange import EXCHANGE, WSGIExchange
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["L402", "l402_required"]
 
 _WHOLE = "l402.whole_application"
+
+leads_on.update(("view_functions", "view_class"))
 
 View = TypeVar("View", bound=Callable[..., Any])
 

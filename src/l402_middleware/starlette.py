@@ -3,38 +3,44 @@
 import inspect
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
-from typing import Any, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, Unpack, cast
 from urllib.parse import quote
 
 try:
-    from starlette._utils import get_route_path, is_async_callable
+    from starlette import __version__ as version
     from starlette.concurrency import run_in_threadpool
     from starlette.datastructures import Headers
     from starlette.endpoints import HTTPEndpoint
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response as StarletteResponse
-    from starlette.routing import Host
 except ImportError as error:
     from .slips import missing
 
     raise missing("starlette", "starlette", error) from error
 
 from .asgi.exchange import ASGIExchange
-from .asgi.middleware import PaywallMiddleware, current_exchange
-from .asgi.scope import ASGIApp, Receive, Scope, Send, method_of
+from .asgi.middleware import PaywallMiddleware, current_exchange, whole_sale
+from .asgi.scope import ASGIApp, Scope, method_of, split_path
 from .asgi.websocket import WebSocketExchange
-from .core.errors import ConfigurationError
+from .core.errors import ConfigurationError, Refusal
 from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of
-from .paywall.paywall import Paywall
+from .paywall.request import RequestView
 from .paywall.response import Response
-from .paywall.whole_application import whole_or_none
-from .routing import Choice, check_unobstructed, foresee
+from .paywall.whole_application import leads_on, whole_or_none
+from .routing import Choice, check_unobstructed, chosen_route, foresee, readers, retrace, terms_beside
 from .slips import refuse_bare_decorator
+
+if TYPE_CHECKING:
+    from .paywall.paywall import Paywall
 
 __all__ = ["L402Middleware", "l402_required"]
 
-# In a scope that a `Host` has routed.
-_BY_HOST = "l402_middleware.by_host"
+# Before 1.1 an `HTTPEndpoint` gives a request to whatever of its own has the name of the request's method: REPORT would
+# run `report`, which a priced `get` calls.
+_HELPERS_ARE_REACHED: Final = tuple(map(int, version.split(".")[:2])) < (1, 1)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+leads_on.update(("router", "routes", "endpoint"))
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -49,32 +55,59 @@ class L402Middleware(PaywallMiddleware):
     """
 
     def __init__(
-        self, app: ASGIApp, paywall: Paywall, default: Price | Offer | None = None, free: Iterable[str] = ()
+        self, app: ASGIApp, paywall: "Paywall", default: Price | Offer | None = None, free: Iterable[str] = ()
     ) -> None:
         super().__init__(app, paywall, whole_or_none(default, free))
         if self.whole is not None:
             check_unobstructed(app)
 
-    def sells(self, choice: Choice, scope: Scope) -> bool:
-        """Whether what routing will choose makes an offer of its own."""
-        return _offer_of(choice.endpoint, scope) is not None
+    def sales(self, scope: Scope) -> tuple[Sale | None, Sale | None]:
+        """The default sale for this request, and what it has to pay before the application sees it.
 
-    def foresees_own_sale(self, scope: Scope) -> bool:
-        """What the routers say. Raises `ConfigurationError` where a middleware between them might prove them wrong."""
-        choice = foresee(self.app, scope)
-        if choice is None or not self.sells(choice, scope):
-            return False
+        Raises `ConfigurationError` where a middleware between the routers might prove wrong what they say.
+        """
+        if _HELPERS_ARE_REACHED and scope["type"] == "http" and self._reaches_helper(scope):
+            return None, (_NOT_DECLARED, f"{scope['method']} {scope['path']}")
+        default = None if self.whole is None else whole_sale(self.whole, scope)
+        choice = foresee(self.app, scope) if default is not None or readers else None
+        terms = None if choice is None else terms_beside(choice.route, choice.scope.get("app"))
+        if choice is None or (terms is None and _offer_of(choice.endpoint, scope) is None):
+            return default, default
         if choice.doubtful is not None:
+            if default is None:
+                return None, None
             raise ConfigurationError(
                 f"{choice.doubtful} stands before a priced endpoint in an application mounted below "
                 "L402Middleware(default=...), and may choose another one: put it around the whole application"
             )
-        return True
+        if terms is None:
+            # Its decorator asks.
+            return default, None
+        return (None, None) if terms.offer is None else (default, (terms.offer, endpoint_name(scope, choice)))
 
     def own_sale(self, scope: Scope) -> Sale | None:
-        """What the endpoint that the router chose sells."""
+        """What the endpoint sells that the router chose."""
         offer = _offer_of(scope.get("endpoint"), scope)
+        if offer is None and readers:
+            terms = terms_beside(chosen_route(scope))
+            offer = None if terms is None else terms.offer
         return None if offer is None else (offer, endpoint_name(scope))
+
+    def _reaches_helper(self, scope: Scope) -> bool:
+        if scope["method"].upper() in _METHODS:
+            return False
+        choice = foresee(self.app, scope)
+        if choice is None or choice.doubtful is not None:
+            # What is sold whole is paid for in any case.
+            return self.whole is None
+        return isinstance(choice.endpoint, type) and issubclass(choice.endpoint, HTTPEndpoint)
+
+
+def _refuse_helper(request: RequestView) -> NoReturn:
+    raise Refusal(405, "method-not-allowed", f"There is no {request.method} here.")
+
+
+_NOT_DECLARED: Final = Offer(_refuse_helper)
 
 
 def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[Endpoint], Endpoint]:
@@ -98,7 +131,7 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
             raise ConfigurationError(
                 f"@l402_required on {endpoint.__name__}, which yields: return a StreamingResponse instead"
             )
-        call: Callable[..., Any] = endpoint if is_async_callable(endpoint) else partial(run_in_threadpool, endpoint)
+        call: Callable[..., Any] = endpoint if _is_async(endpoint) else partial(run_in_threadpool, endpoint)
 
         @wraps(endpoint)
         async def paid(*args: Any, **kwargs: Any) -> Any:
@@ -116,6 +149,13 @@ def l402_required(price: Price, **conditions: Unpack[Conditions]) -> Callable[[E
     return decorate
 
 
+def _is_async(endpoint: Any) -> bool:
+    """Whether Starlette awaits this endpoint, and does not call it in a thread."""
+    while isinstance(endpoint, partial):
+        endpoint = endpoint.func
+    return inspect.iscoroutinefunction(endpoint) or inspect.iscoroutinefunction(getattr(endpoint, "__call__", None))  # noqa: B004
+
+
 def _offer_of(endpoint: Any, scope: Scope) -> Offer | None:
     """What an endpoint sells to this request: an `HTTPEndpoint`, what its method for it does."""
     if isinstance(endpoint, type) and issubclass(endpoint, HTTPEndpoint):
@@ -127,60 +167,36 @@ def _offer_of(endpoint: Any, scope: Scope) -> Offer | None:
     return offer_of(endpoint)
 
 
-def endpoint_name(scope: Scope) -> str:
-    """The name of the endpoint that routing chose: what a credential is bound to."""
+def endpoint_name(scope: Scope, choice: Choice | None = None) -> str:
+    """The name of the endpoint that routing chose, or that it is certain to choose: what a credential is bound to."""
     # The mounts' own paths as they were matched, and the route's template: one prefix per application, even
     # where one application is mounted twice, or two mounted ones share a paywall. The bar keeps the route /b of an
     # application at /a apart from a route /a/b: who may choose a prefix, may not choose another route's name.
+    choice = retrace(scope, choice)
+    scope = scope if choice is None else choice.scope
     method = method_of(scope)
-    mounts = quote(scope.get("root_path", ""), errors="surrogateescape")
-    return f"{'GET' if method == 'HEAD' else method} {_host(scope)}{mounts}{'|' if mounts else ''}{_template(scope)}"
+    mounts = scope.get("root_path", "")
+    if mounts:
+        mounts = f"{quote(mounts, errors='surrogateescape')}|"
+    host = "" if choice is not None and not choice.by_host else _host(scope)
+    return f"{'GET' if method == 'HEAD' else method} {host}{mounts}{_template(scope, choice)}"
 
 
 def _host(scope: Scope) -> str:
-    """The host that was asked for and a space, where a host may have decided which endpoint that is."""
-    if scope.get("router") is not None and _BY_HOST not in scope:
-        return ""
+    """The host that was asked for and a space."""
     # Quoted, because a stranger may write anything here: no host can end in another route's path.
     return f"{quote(Headers(scope=scope).get('host', '').lower(), safe=':')} "
 
 
-# Looking for a `Host` among the routes would miss those behind somebody else's middleware, and those added late.
-_handle_host = Host.handle
-
-
-async def _handle_host_noted(self: Host, scope: Scope, receive: Receive, send: Send) -> None:
-    """`Host.handle`, that notes what it does, also where a middleware between has copied the scope."""
-    scope[_BY_HOST] = True
-    visit: ASGIExchange | None = scope.get("l402")
-    if visit is not None:
-        visit.scope[_BY_HOST] = True
-    await _handle_host(self, scope, receive, send)
-
-
-Host.handle = _handle_host_noted  # type: ignore[method-assign]
-
-
-def _template(scope: Scope) -> str:
+def _template(scope: Scope, choice: Choice | None) -> str:
     """The template of the chosen route, below the mounts; the path itself where that is not known for certain."""
-    route = chosen_route(scope)
-    path = get_route_path(scope)
-    # Some routers leave an outer router's route in the scope, or none. A credential for one path is never too wide, if
-    # no path can be spelled as a template, or as a mount and what is below it: a template begins with a slash.
-    if route is None or getattr(route, "endpoint", None) is not scope["endpoint"] or not route.path_regex.match(path):
+    path = split_path(scope)[1]
+    pattern = None if choice is None else getattr(choice.route, "path_regex", None)
+    # A credential for one path is never too wide, if no path can be spelled as a template, or as a mount and what is
+    # below it: a template begins with a slash.
+    if choice is None or pattern is None or not pattern.match(path):
         return f"={path}"
-    return str(route.path)
-
-
-def chosen_route(scope: Scope, route: Any = None) -> Any:
-    """The route that routing chose, if it is not that one already; None where the router does not say.
-
-    FastAPI gives the route as its router has it, without the prefixes and the dependencies under which that was
-    included: alone, /basic/report and /premium/report would be one endpoint.
-    """
-    route = scope.get("route") if route is None else route
-    included = scope.get("fastapi", {}).get("effective_route_context")
-    return included if included is not None and included.original_route is route else route
+    return str(choice.route.path)
 
 
 def _visit_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> ASGIExchange:

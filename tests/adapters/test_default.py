@@ -1,6 +1,7 @@
 """A default price beside decorated endpoints: each framework's own middleware, deny by default."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi import Request as FastAPIRequest
-from fastapi.exceptions import FastAPIDeprecationWarning
 from flask import Blueprint, Flask, abort, g
 from flask.views import MethodView
 from starlette.applications import Starlette
@@ -342,7 +342,7 @@ def test_doubt_further_in(paywall: Paywall, runs_file: Path, mount: Callable[[],
 
 def test_hosts_mounts_and_applications(paywall: Paywall, runs_file: Path) -> None:
     """Case 62: a decorated route is found in hosts, mounted applications of either framework, and below prefixes."""
-    with pytest.warns(FastAPIDeprecationWarning):
+    with warnings.catch_warnings(action="ignore"):  # a newer FastAPI would rather be told by the server
         fastapi = FastAPI(root_path="/sub/inner")
 
     @fastapi.get("/dear")

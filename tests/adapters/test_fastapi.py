@@ -200,7 +200,7 @@ def test_one_router_in_two_places() -> None:
     async def raw(request: Request) -> JSONResponse:
         return JSONResponse(request.path_params["id"])
 
-    # FastAPI does not say which of Starlette's routes it chose: those are sold by their path.
+    # FastAPI does not say which of Starlette's routes it chose: that is found by asking them again.
     part.add_route("/raw/{id}", l402_required(price=1)(raw))
     client = TestClient(app, client=("127.0.0.1", 1))
     places = ["/items", "/a/items", "/outer/inner/items", "/mounted/sub/items", "/mounted/raw"]
@@ -209,8 +209,4 @@ def test_one_router_in_two_places() -> None:
         for other in places:
             if other != place:
                 assert client.get(f"{other}/1", headers=headers).json()["code"] == "wrong-endpoint"
-        if place.endswith("raw"):
-            assert client.get(f"{place}/2", headers=headers).json()["code"] == "wrong-endpoint"
-            assert client.get(f"{place}/1", headers=headers).json() == "1"
-        else:
-            assert client.get(f"{place}/2", headers=headers).json() == "2"
+        assert client.get(f"{place}/2", headers=headers).json() == "2"

@@ -718,7 +718,8 @@ async def test_a_send_that_fails(paywall: Paywall, sent: int) -> None:
     headers = buy(client, "GET", "/streaming")
     exchange = Exchange(app, "GET", "/streaming", headers)
     exchange.fail_after = sent
-    with pytest.raises(ClientDisconnect):
+    # An older Starlette gives the server's own error, among those of its tasks.
+    with pytest.raises((ClientDisconnect, ExceptionGroup)):
         await exchange.run()
     assert client.get("/streaming?other", headers=headers).status_code == 402
 

@@ -6,14 +6,15 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
-from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from starlette.routing import Host, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.testclient import WebSocketDenialResponse
 
-import l402_middleware.fastapi
+import l402_middleware.audit.starlette
+import l402_middleware.routing
+import l402_middleware.starlette
 from l402_middleware import Payment
 from l402_middleware.audit import Finding, audit
 from l402_middleware.fastapi import L402, Free, Priced
@@ -229,8 +230,9 @@ def with_dependencies(ran: list[str]) -> FastAPI:
 
 
 def test_dependencies_that_run_unpaid_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As FastAPI comes, a dependency runs before the payment unless there is a body, which is refused first."""
-    monkeypatch.setattr(APIRoute, "handle", l402_middleware.fastapi._handle)
+    """With the adapter for Starlette, a dependency runs before the payment unless there is a body, refused first."""
+    for module in (l402_middleware.routing, l402_middleware.starlette, l402_middleware.audit.starlette):
+        monkeypatch.setattr(module, "readers", [])
     ran: list[str] = []
     app = with_dependencies(ran)
     assert only(app, "/b").notes == ()

@@ -14,8 +14,12 @@ _PRICE_IT: Final = "put @l402_required(price=...) under the route's decorator, o
 
 PREFLIGHT: Final = "OPTIONS is among its methods: a browser's preflight is asked to pay, and cannot"
 
-# A decorator under a decorator: deeper nesting than this is nobody's route.
+# A decorator under a decorator: nobody nests them deeper than this.
 _MAX_DEPTH: Final = 6
+
+
+# Nobody stacks more decorators than this: something in them gives a new object each time it is asked.
+_MAX_WRAPPED: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ def verdict_on(endpoint: object) -> Verdict:
                 "two @l402_required with different offers: every request for it fails", "take one of them away", offer
             )
         return Verdict("priced", offer=offer)
+    if getattr(endpoint, "__qualname__", "") == "l402_required.<locals>.decorate":
+        return hole("@l402_required without a price: every request fails", "write @l402_required(price=...)")
     name = name_of(endpoint)
     hidden = next(_priced_inside(endpoint, set(), 0), None)
     if hidden is not None:
@@ -79,8 +85,6 @@ def verdict_on(endpoint: object) -> Verdict:
             "write functools.wraps into that decorator, or put @l402_required above it",
             offer_of(hidden),
         )
-    if getattr(endpoint, "__qualname__", "") == "l402_required.<locals>.decorate":
-        return hole("@l402_required without a price: every request fails", "write @l402_required(price=...)")
     if is_priced_elsewhere(endpoint):
         return hole(
             f"the route has {name} as it was before @l402_required",
@@ -105,7 +109,8 @@ def decorators_above(endpoint: object) -> list[str]:
 
 
 def _offers_below(endpoint: object) -> Iterator[Offer]:
-    while (endpoint := getattr(endpoint, "__wrapped__", None)) is not None:
+    for _ in range(_MAX_WRAPPED):
+        endpoint = getattr(endpoint, "__wrapped__", None)
         offer = offer_of(endpoint)
         if offer is not None:
             yield offer

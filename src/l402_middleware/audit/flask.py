@@ -25,7 +25,7 @@ from werkzeug.routing import (
 
 from ..flask import _admit_early, _Wrapped
 from .finding import PREFLIGHT, Finding, Verdict, decorators_above, free, hole, name_of, verdict_on
-from .place import Found, Layer, Place, explore_or_say, layer_of
+from .position import Found, Layer, Position, explore_or_say, layer_of
 
 _SAMPLES: Final[dict[type[BaseConverter], Any]] = {
     UnicodeConverter: "l402",
@@ -36,20 +36,20 @@ _SAMPLES: Final[dict[type[BaseConverter], Any]] = {
 }
 
 
-def explore_flask(app: object, place: Place) -> Found:
+def explore(app: object, position: Position) -> Found:
     """The findings on a Flask application, or on Werkzeug's dispatcher; None for anything else."""
     if isinstance(app, Flask):
-        return explore_or_say(app.wsgi_app, place)
+        return explore_or_say(app.wsgi_app, position)
     if isinstance(app, MethodType) and isinstance(app.__self__, Flask):
-        return list(_rules(app.__self__, place))
+        return list(_rules(app.__self__, position))
     if isinstance(app, DispatcherMiddleware):
-        inside = place.inside(layer_of(app))
+        inside = position.inside(layer_of(app))
         mounted = [explore_or_say(mount, inside.under(path)) for path, mount in app.mounts.items()]
         return [*chain.from_iterable(mounted), *explore_or_say(app.app, inside)]
     return None
 
 
-def _rules(app: Flask, place: Place) -> Iterator[Finding]:
+def _rules(app: Flask, position: Position) -> Iterator[Finding]:
     for rule in app.url_map.iter_rules():
         if rule.build_only:
             continue
@@ -58,9 +58,9 @@ def _rules(app: Flask, place: Place) -> Iterator[Finding]:
             verdict = _verdict(rule, view, method)
             if verdict.offer is not None:
                 verdict = _reached(verdict, app, rule, method)
-            verdict = _guarded(verdict, app, place)
-            notes = tuple(_notes(app, place, rule, view, method)) if verdict.offer is not None else ()
-            yield replace(place, host=_host(app, rule)).finding(method, rule.rule, verdict, notes)
+            verdict = _guarded(verdict, app, position)
+            notes = tuple(_notes(app, position, rule, view, method)) if verdict.offer is not None else ()
+            yield replace(position, host=_host(app, rule)).finding(method, rule.rule, verdict, notes)
 
 
 def _methods(rule: Rule, view: object) -> list[str]:
@@ -109,9 +109,9 @@ def _handler(view: object, method: str) -> object | None:
     return getattr(cls, "dispatch_request", None) if handler is None else handler
 
 
-def _guarded(verdict: Verdict, app: Flask, place: Place) -> Verdict:
+def _guarded(verdict: Verdict, app: Flask, position: Position) -> Verdict:
     """`verdict`, where the extension sees to it that what is priced is paid."""
-    if verdict.status != "priced" or _inside(place) is not None:
+    if verdict.status != "priced" or _inside(position) is not None:
         return verdict
     if "l402" in app.extensions:
         return hole(
@@ -124,18 +124,18 @@ def _guarded(verdict: Verdict, app: Flask, place: Place) -> Verdict:
     )
 
 
-def _inside(place: Place) -> tuple[Layer, ...] | None:
+def _inside(position: Position) -> tuple[Layer, ...] | None:
     """What stands between the extension and the application; None where there is no extension."""
-    for number, layer in enumerate(place.layers):
+    for number, layer in enumerate(position.layers):
         if layer.kind is _Wrapped:
-            return place.layers[number + 1 :]
+            return position.layers[number + 1 :]
     return None
 
 
-def _notes(app: Flask, place: Place, rule: Rule, view: object, method: str) -> Iterator[str]:
+def _notes(app: Flask, position: Position, rule: Rule, view: object, method: str) -> Iterator[str]:
     if method == "OPTIONS":
         yield PREFLIGHT
-    for layer in _inside(place) or ():
+    for layer in _inside(position) or ():
         if layer.kind not in (_Wrapped, DispatcherMiddleware):
             yield f"{layer} stands inside the extension L402: what it answers itself is not paid for"
     unpaid = [name_of(function) for function in _run_unpaid(app, rule, view)]

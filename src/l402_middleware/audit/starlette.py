@@ -1,60 +1,50 @@
 """The audit of Starlette and FastAPI applications."""
 
-import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, Final
-from uuid import UUID
 
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from ..asgi.middleware import PaywallMiddleware
 from ..core.errors import ConfigurationError
 from ..paywall.whole_application import WholeApplication
+from ..routing import MAX_LAYERS, leaves, readers, terms_beside
 from ..starlette import L402Middleware
 from .finding import PREFLIGHT, Finding, Verdict, decorators_above, free, hole, name_of, verdict_on
-from .place import Found, Layer, Place, explore_or_say, layer_of, wrapped_by
+from .hidden_routes import unless_hidden
+from .position import Found, Layer, Position, explore_or_say, layer_of, wrapped_by
 
 _ENDPOINT_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
 
 _LAST: Final = "put L402Middleware last in the list of middleware (FastAPI: L402(app, paywall) does)"
 
-# Two values per convertor, so that a route is not called hidden by one that takes only some of its paths.
-_SAMPLES: Final[dict[str, tuple[str, str]]] = {
-    "str": ("l402", "~L4.02~"),
-    "path": ("l402/~L4.02~", "l402"),
-    "int": ("402", "0"),
-    "float": ("4.02", "0.5"),
-    "uuid": (str(UUID(int=402)), str(UUID(int=2**128 - 1))),
-}
 
-
-def explore_starlette(app: object, place: Place) -> Found:
+def explore(app: object, position: Position) -> Found:
     """The findings on an application, a router or a route of Starlette's or FastAPI's; None for anything else."""
     if isinstance(app, Starlette):
-        return _behind([_listed(each) for each in app.user_middleware], app.router, place)
+        return _behind([_listed(each) for each in app.user_middleware], app.router, position)
     if isinstance(app, Router):
-        return list(_router(app, place))
+        return list(_router(app, position))
     if isinstance(app, BaseRoute):
-        return list(_route(app, place))
+        return list(_route(app, position))
     if isinstance(app, StaticFiles):
         remedy = "list this path among the exceptions, or take the mount away"
-        return [place.finding("GET", "/{path}", free(f"serves the files in {app.directory}", remedy))]
+        return [position.finding("GET", "/{path}", free(f"serves the files in {app.directory}", remedy))]
     return None
 
 
-def _behind(layers: list[Layer], router: Router, place: Place) -> list[Finding]:
+def _behind(layers: list[Layer], router: Router, position: Position) -> list[Finding]:
     if not layers:
-        return list(_router(router, place))
-    inside = place.inside(layers[0])
+        return list(_router(router, position))
+    inside = position.inside(layers[0])
     return inside.with_free_paths(_behind(layers[1:], router, inside))
 
 
@@ -69,36 +59,27 @@ def _listed(middleware: Middleware) -> Layer:
     return Layer(kind, options.get("paywall"), is_global=True, whole=whole)
 
 
-def _router(router: Router, place: Place) -> Iterator[Finding]:
-    place = place.inside(*_layers(router.middleware_stack, router))
-    routes = list(_flat(router.routes))
+def _router(router: Router, position: Position) -> Iterator[Finding]:
+    position = position.inside(*_layers(router.middleware_stack, router))
+    routes = list(leaves(router.routes))
     for number, route in enumerate(routes):
-        yield from _route(route, replace(place, trail=(*place.trail, (routes[:number], route))))
+        yield from _route(route, replace(position, trail=(*position.trail, (routes[:number], route))))
     for group in getattr(router, "_iter_low_priority_routes", tuple)():
-        yield from _frontend(group, place)
+        yield from _frontend(group, position)
     if router.default != router.not_found:
         verdict = free(
             f"{name_of(router.default)} answers whatever no route matches",
             "list this path among the exceptions, or take the router's `default` away",
         )
-        yield place.finding("*", "/{path}", verdict)
-
-
-def _flat(routes: Iterable[BaseRoute]) -> Iterator[Any]:
-    """The routes in the order in which they are tried, with those of FastAPI's included routers in their place."""
-    for route in routes:
-        contexts = getattr(route, "effective_route_contexts", None)
-        if contexts is None:
-            yield route
-        else:
-            # What is matched is not always the router's own route: a prefix may stand before it.
-            yield from (context.starlette_route or context for context in contexts())
+        yield position.finding("*", "/{path}", verdict)
 
 
 def _layers(outermost: object, innermost: object) -> Iterator[Layer]:
     """The middleware from `outermost` to `innermost`, or as far as they can be seen."""
-    app = outermost
-    while app is not innermost and not isinstance(app, FunctionType | MethodType | type):
+    app: object | None = outermost
+    for _ in range(MAX_LAYERS):
+        if app is innermost or isinstance(app, FunctionType | MethodType | type):
+            return
         inner = next(wrapped_by(app), None)
         if inner is None:
             return
@@ -106,27 +87,25 @@ def _layers(outermost: object, innermost: object) -> Iterator[Layer]:
         app = inner
 
 
-def _route(route: Any, place: Place) -> Iterator[Finding]:
+def _route(route: Any, position: Position) -> Iterator[Finding]:
     original = getattr(route, "original_route", route)
     if isinstance(original, Route):
-        yield from _http(route, place.inside(*_layers(route.app, route.endpoint)))
+        yield from _http(route, position.inside(*_layers(route.app, route.endpoint)))
     elif isinstance(route, WebSocketRoute):
-        yield _websocket(route, place.inside(*_layers(route.app, route.endpoint)))
+        yield _websocket(route, position.inside(*_layers(route.app, route.endpoint)))
     elif isinstance(route, Mount):
-        # A mount keeps what it was given, and around it the middleware that it was given too.
-        base = route._base_app
-        yield from explore_or_say(base, place.inside(*_layers(route.app, base)).under(route.path))
+        yield from explore_or_say(route.app, position.under(route.path))
     elif isinstance(route, Host):
-        yield from explore_or_say(route.app, replace(place, host=route.host))
+        yield from explore_or_say(route.app, replace(position, host=route.host))
     else:
         verdict = free(
             f"{name_of(route)} is a kind of route that cannot be looked into",
             "price it by other means, and list it among the exceptions",
         )
-        yield place.finding("*", getattr(route, "path", "/{path}"), verdict)
+        yield position.finding("*", getattr(route, "path", "/{path}"), verdict)
 
 
-def _http(route: Any, place: Place) -> Iterator[Finding]:
+def _http(route: Any, position: Position) -> Iterator[Finding]:
     endpoint = route.endpoint
     listed = sorted(route.methods or ())
     if isinstance(endpoint, type) and issubclass(endpoint, HTTPEndpoint):
@@ -141,8 +120,10 @@ def _http(route: Any, place: Place) -> Iterator[Finding]:
         names = [name for name in listed if name != "HEAD" or "GET" not in listed] or ["*"]
         verdicts = dict.fromkeys(names, _verdict(route))
     for method, verdict in verdicts.items():
-        reached = _reached(verdict, place, method, route.path)
-        yield place.finding(method, route.path, _guarded(reached, place), tuple(_notes(route, place, method, verdict)))
+        reached = unless_hidden(verdict, position, method, route.path)
+        yield position.finding(
+            method, route.path, _guarded(reached, position), tuple(_notes(route, position, method, verdict))
+        )
 
 
 def _is_called_with_a_request(route: Any) -> bool:
@@ -166,34 +147,29 @@ def _verdict(route: Any) -> Verdict:
     verdict = verdict_on(route.endpoint)
     if str(getattr(route.endpoint, "__module__", "")) == "fastapi.applications":
         return free("FastAPI's own documentation", "list it among the exceptions, or make FastAPI(openapi_url=None)")
-    # Nobody has `Priced` among the dependencies who has not imported it; and importing it changes how FastAPI routes.
-    fastapi = sys.modules.get("l402_middleware.fastapi")
-    if fastapi is None or verdict.offer is not None:
-        return verdict
-    return _verdict_of_dependencies(fastapi, route) or verdict
+    return verdict if verdict.offer is not None else _verdict_of_dependencies(route) or verdict
 
 
-def _verdict_of_dependencies(fastapi: Any, route: Any) -> Verdict | None:
+def _verdict_of_dependencies(route: Any) -> Verdict | None:
     try:
-        terms = fastapi.terms_of(route)
+        terms = terms_beside(route)
     except ConfigurationError as error:
         return hole(str(error), "take one of the two away")
-    if terms.offer is not None:
-        return Verdict("priced", offer=terms.offer)
-    remedy = "take Free() away, or list it among the exceptions"
-    return Verdict("free", "Free() gives it away", remedy, is_given=True) if terms.tags else None
+    if terms is None or terms.offer is not None:
+        return None if terms is None else Verdict("priced", offer=terms.offer)
+    return Verdict("free", "Free() gives it away", "take Free() away, or list it among the exceptions", is_given=True)
 
 
-def _websocket(route: Any, place: Place) -> Finding:
+def _websocket(route: Any, position: Position) -> Finding:
     verdict = _verdict(route)
     if verdict.status == "free":
         verdict = replace(verdict, remedy="put @l402_required(price=...) on it: its handshake is then sold")
     # BaseHTTPMiddleware lets websockets pass.
-    layers = tuple(layer for layer in place.layers if not _is(layer, BaseHTTPMiddleware))
-    return place.finding("WEBSOCKET", route.path, _guarded(verdict, replace(place, layers=layers)))
+    layers = tuple(layer for layer in position.layers if not _is(layer, BaseHTTPMiddleware))
+    return position.finding("WEBSOCKET", route.path, _guarded(verdict, replace(position, layers=layers)))
 
 
-def _frontend(group: Any, place: Place) -> Iterator[Finding]:
+def _frontend(group: Any, position: Position) -> Iterator[Finding]:
     prefix = getattr(group, "frontend_prefix", "")
     for route in getattr(getattr(group, "original_route", group), "routes", ()):
         path = f"{prefix}{route.path}".rstrip("/")
@@ -202,16 +178,16 @@ def _frontend(group: Any, place: Place) -> Iterator[Finding]:
         )
         offers = [offer for each in group.dependant.dependencies if (offer := getattr(each.call, "offer", None))]
         if offers:
-            verdict = _guarded(Verdict("priced", offer=offers[0]), place)
-        yield place.finding("GET", f"{path}/{{path}}", verdict)
+            verdict = _guarded(Verdict("priced", offer=offers[0]), position)
+        yield position.finding("GET", f"{path}/{{path}}", verdict)
 
 
-def _guarded(verdict: Verdict, place: Place) -> Verdict:
+def _guarded(verdict: Verdict, position: Position) -> Verdict:
     """`verdict`, where a middleware sees to it that what is priced is paid."""
     if verdict.status != "priced":
         return verdict
     visit, inner = None, list[Layer]()
-    for layer in place.layers:
+    for layer in position.layers:
         # A second one with the same paywall leaves the request to the first.
         if _is(layer, L402Middleware) and (visit is None or visit.paywall is not layer.paywall):
             visit, inner = layer, []
@@ -241,9 +217,9 @@ def _is_starlettes(layer: Layer) -> bool:
     return str(getattr(layer.kind, "__module__", "")).partition(".")[0] in ("starlette", "fastapi", "l402_middleware")
 
 
-def _notes(route: Any, place: Place, method: str, verdict: Verdict) -> Iterator[str]:
-    visits = [number for number, layer in enumerate(place.layers) if _is(layer, PaywallMiddleware)]
-    for layer in place.layers[visits[0] + 1 :] if visits else ():
+def _notes(route: Any, position: Position, method: str, verdict: Verdict) -> Iterator[str]:
+    visits = [number for number, layer in enumerate(position.layers) if _is(layer, PaywallMiddleware)]
+    for layer in position.layers[visits[0] + 1 :] if visits else ():
         if _is(layer, BaseHTTPMiddleware):
             yield f"{layer} ends a broken answer as if it were whole: it is charged"
         elif layer.is_global and not _is(layer, PaywallMiddleware):
@@ -265,67 +241,9 @@ def _run_unpaid(route: Any, method: str) -> Iterator[str]:
             yield name_of(dispatch)
         endpoint = getattr(endpoint, method.lower())
     dependant = getattr(route, "dependant", None)
-    # With a body to read, FastAPI is refused that first; and with our `handle` in its place, it asks before anything.
-    handle = getattr(getattr(route, "original_route", route), "handle", None)
-    if getattr(handle, "__module__", "") == "l402_middleware.fastapi":
+    # Where FastAPI's routes can be asked, that is done before anything; otherwise it is refused a body first.
+    if dependant is not None and readers:
         return
     if dependant is not None and getattr(route, "body_field", None) is None:
         yield from (name_of(dependency.call) for dependency in dependant.dependencies)
     yield from decorators_above(endpoint)
-
-
-def _reached(verdict: Verdict, place: Place, method: str, path: str) -> Verdict:
-    """`verdict`, unless another route takes all requests that this one would be paid for."""
-    if verdict.offer is None:
-        return verdict
-    try:
-        takers = [_taken_by(place, method, path, number) for number in range(2)]
-    except Exception:
-        # A route of somebody's own kind may want more of a request than there is here.
-        return verdict
-    if any(taker is None for taker in takers):
-        return verdict
-    return hole(
-        f"never reached: {_shown(takers[0])}, which stands before it, answers instead",
-        "put this route first, or take one of the two away",
-        verdict.offer,
-    )
-
-
-def _shown(route: Any) -> str:
-    where = getattr(route, "path", "") or getattr(route, "host", "")
-    return f"{name_of(type(getattr(route, 'original_route', route)))} {where}".strip()
-
-
-def _taken_by(place: Place, method: str, path: str, number: int) -> Any | None:
-    """The route that answers a sample request for this one, if another does."""
-    sample_path, sample_host = _sample(place.path + path, number), _sample(place.host or "l402.invalid", number)
-    if sample_path is None or sample_host is None:
-        return None
-    scope: dict[str, Any] = {
-        "type": "http",
-        "scheme": "http",
-        "method": "GET" if method == "*" else method,
-        "path": sample_path,
-        "root_path": "",
-        "headers": [(b"host", sample_host.encode())],
-        "query_string": b"",
-    }
-    choices: Sequence[tuple[list[Any], Any]] = place.trail
-    for earlier, route in choices:
-        for other in earlier:
-            if other.matches(dict(scope))[0] is Match.FULL:
-                return other
-        match, child = route.matches(dict(scope))
-        if match is Match.NONE:
-            return None
-        scope.update(child)
-    return None
-
-
-def _sample(template: str, number: int) -> str | None:
-    """A path that `template` takes; None where it has a convertor that is not known here."""
-    try:
-        return re.sub(r"{\w+(?::(\w+))?}", lambda found: _SAMPLES[found.group(1) or "str"][number], template)
-    except KeyError:
-        return None

@@ -34,7 +34,7 @@ def add_commands(commands: "Commands", as_json: argparse.ArgumentParser) -> None
         help="such as sqlite:///l402.db; L402_LEDGER where not given",
     )
     totals = actions.add_parser("totals", parents=[common], help="what was sold, by day and endpoint")
-    totals.add_argument("--days", type=days, default=7, metavar="N", help="so many UTC days, today among them (7)")
+    totals.add_argument("--days", type=days, default=7, metavar="N", help="the last N UTC days, today included (7)")
     totals.set_defaults(run=_totals)
     payment = actions.add_parser("payment", parents=[common], help="what happened to one payment")
     payment.add_argument("payment_hash", type=thirty_two_bytes, metavar="HASH", help="the payment hash, in hex")

@@ -141,7 +141,7 @@ def day_of(at: float) -> int:
 
 
 def total_of(at: float, endpoint: str, what: What, msat: int) -> Total:
-    """What the record counts when this happens to a payment of so many msat."""
+    """What the record counts when this happens to a payment of `msat`."""
     return Total(day_of(at), endpoint, what, 1, msat if what == "paid" else 0)
 
 

@@ -14,7 +14,7 @@ from ..schemes import CredentialFault, Fields, Offered, Sale, Scheme, SchemeSett
 from ..schemes.registry import SCHEMES
 from .response import VARIES
 
-# While a ledger cannot say whether it keeps a key, so many seconds lie between two questions.
+# Seconds between two questions to a ledger that could not say whether it keeps a key.
 ASK_EVERY: Final = 5.0
 
 log = logging.getLogger("l402_middleware")

@@ -75,7 +75,7 @@ class Paywall:
       where a price needs the body; those of paid requests have as much room of their own.
     - `body_seconds`: how long such a body may take, beside a second for every 16 KiB of it.
     - `price_threads`: threads of a process that may compute prices which take longer than a quarter of a second (3).
-      On an event loop, plain price functions have so many threads, and no others.
+      On an event loop, plain price functions run in these threads only.
     - `schemes`: the ways in which a caller can pay and show it, by name: "l402" and "payment".
     - `credential_header`: "Payment-Authorization" where the application has an Authorization of its own: Payment
       credentials then come there only, L402's there too.
@@ -132,6 +132,8 @@ class Paywall:
             told=told if observers.anybody else None,
         )
         self.wallet = next((each for each in self._invoicing.providers if isinstance(each, DevNode)), None)
+        self.wallet_path = None if self.wallet is None else WALLET_PATH
+        """The path below the mount to which requests are for the development wallet, and not for the application."""
         self.ledger = _ledger_of(ledger, is_development=self.wallet is not None)
         if not (rates is None or isinstance(rates, Rates)):
             raise ConfigurationError(f"rates must be Rates([...]), not {rates!r}")
@@ -164,7 +166,6 @@ class Paywall:
         )
         self._rates = Rates(clock=clock) if rates is None else rates
         self._counters = Counters(self.ledger)
-        observers.listen(self._counters, *Counters.KINDS)
         self.schemes = names_in_order(schemes)
         self._doors = Doors(
             self.schemes,
@@ -200,6 +201,7 @@ class Paywall:
                 clock=clock,
             ),
             observers,
+            self._counters,
             invalid_credential_status=invalid_credential_status,
             clock=clock,
         )
@@ -238,10 +240,6 @@ class Paywall:
         To revoke everything that a key signed, drop that key.
         """
         yield from do(self.ledger.revoke(token_id))
-
-    def has_wallet_at(self, path: str) -> bool:
-        """Whether a request to that path is for the development wallet, and not for the application."""
-        return self.wallet is not None and path == WALLET_PATH
 
     def answer_wallet(
         self, method: str, query: str, peer: str | None, headers: Iterable[tuple[bytes, bytes]]

@@ -2,19 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import Final
 from urllib.parse import quote
 
 from ..core.errors import ConfigurationError
 from .offer import Offer, Price, offer_of
 from .request import WHOLE_APPLICATION
 
-# Where middleware keeps what it stands around, a router its routes, a route its endpoint and dependencies, a view its
-# class.
-_LEADS_ON = (
-    *("app", "_app", "application", "wsgi_app", "wsgi_application", "mounts", "__self__"),
-    *("router", "routes", "original_router", "include_context", "endpoint", "view_functions", "view_class"),
-    *("dependant", "dependencies", "dependency", "call"),
-)
+# Where middleware keeps what it stands around.
+leads_on: Final = {"app", "_app", "application", "wsgi_app", "wsgi_application", "mounts", "__self__"}
+"""The attributes by which one gets from an application to its endpoints; each framework adds its own."""
 
 # Far deeper than applications nest. What answers every attribute with a new object, a proxy or a mock, never ends.
 _MAX_DEPTH = 200
@@ -83,7 +80,7 @@ def refuse_decorated(app: object) -> None:
                     "any attribute, as proxies and mocks do; give the middleware the application itself"
                 )
             for part in (each, *(vars(each).values() if isinstance(each, type) else ())):
-                if offer_of(part) is not None:
+                if isinstance(offer_of(part), Offer):
                     raise ConfigurationError(
                         f"@l402_required prices {getattr(part, '__qualname__', part)}, inside a middleware that knows "
                         "only its default price: use l402_middleware.starlette.L402Middleware, or "
@@ -95,7 +92,7 @@ def refuse_decorated(app: object) -> None:
 def _further(each: object) -> Iterator[object]:
     if isinstance(each, type):
         yield from each.__bases__
-    for name in _LEADS_ON:
+    for name in leads_on:
         # Somebody else's property may fail outside of a request.
         with suppress(Exception):
             value = getattr(each, name)

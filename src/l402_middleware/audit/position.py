@@ -1,12 +1,10 @@
 """Where in an application the audit stands: below which paths, and inside which middleware."""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from types import FunctionType, MethodType
 from typing import Any, Final, TypeAlias
 
-from ..core.errors import ConfigurationError
 from ..paywall.whole_application import WholeApplication
 from .finding import Finding, Verdict, contents, free, hole, name_of
 
@@ -23,9 +21,6 @@ _NAMES: Final = (
     "__wrapped__",
     "func",
 )
-
-# What leads to no known application may be this many objects: a proxy or a mock makes new ones without end.
-_MAX_UNKNOWN: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +50,25 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """`layers` are those passed, from the outermost; `trail` is the choices that routers made, for who made them."""
 
     path: str = ""
     host: str = ""
     layers: tuple[Layer, ...] = ()
     trail: tuple[Any, ...] = ()
+    # One for each framework that is there.
+    explorers: "tuple[Explorer, ...]" = ()
     # What leads to no known application, so that circles end; the objects too, because the address of one that is
     # gone may be another's.
     unknown: dict[int, object] = field(default_factory=dict)
+    # What is being explored: an application may be mounted in itself.
+    around: tuple[object, ...] = ()
 
-    def under(self, path: str) -> "Place":
+    def under(self, path: str) -> "Position":
         return replace(self, path=self.path + path)
 
-    def inside(self, *layers: Layer) -> "Place":
+    def inside(self, *layers: Layer) -> "Position":
         return replace(self, layers=(*self.layers, *(replace(layer, path=self.path) for layer in layers)))
 
     def finding(self, method: str, path: str, verdict: Verdict, notes: tuple[str, ...] = ()) -> Finding:
@@ -101,6 +100,10 @@ class Place:
 
 
 Found: TypeAlias = list[Finding] | None
+Explorer: TypeAlias = Callable[[Any, Position], Found]
+
+# Nobody wraps more middleware than this around an application: something gives a new object each time it is asked.
+_MAX_UNKNOWN: Final = 200
 
 _LISTED: Final = free("the paywall's list of free paths has it", "take it out of that list, or list it as an exception")
 
@@ -117,54 +120,37 @@ def _whole_of(wrapper: object) -> WholeApplication | None:
     return whole if isinstance(whole, WholeApplication) else None
 
 
-def audit(app: object) -> list[Finding]:
-    """The findings on every route of `app`, an ASGI or WSGI application, in the order in which they are registered.
-
-    Nothing is called but what the frameworks themselves call to build their routes. Raises `ConfigurationError` where
-    `app` is no application.
-    """
-    if not callable(app) or isinstance(app, type):
-        raise ConfigurationError(f"{app!r} is not an application: give the Starlette, FastAPI or Flask object")
-    return explore_or_say(app, Place())
-
-
-def explore(app: object, place: Place) -> Found:
+def explore(app: object, position: Position) -> Found:
     """The findings on everything below `app`; None where neither it nor what it wraps is an application known here."""
-    if id(app) in place.unknown or len(place.unknown) > _MAX_UNKNOWN:
+    unknown = position.unknown
+    if id(app) in unknown or len(unknown) > _MAX_UNKNOWN or any(app is each for each in position.around):
         return None
-    # Whoever has an application of a framework has imported it; nobody needs the other ones.
-    if "starlette" in sys.modules:
-        from .starlette import explore_starlette  # noqa: PLC0415 - only where it is installed
-
-        if (found := explore_starlette(app, place)) is not None:
-            return found
-    if "flask" in sys.modules:
-        from .flask import explore_flask  # noqa: PLC0415 - only where it is installed
-
-        if (found := explore_flask(app, place)) is not None:
+    here = replace(position, around=(*position.around, app))
+    for explorer in position.explorers:
+        if (found := explorer(app, here)) is not None:
             return found
     if _whole_of(app) is not None:
-        inside = place.inside(layer_of(app, is_global=not place.trail))
+        inside = here.inside(layer_of(app, is_global=not position.trail))
         return inside.with_free_paths(explore_or_say(next(wrapped_by(app)), inside))
-    place.unknown[id(app)] = app
+    unknown[id(app)] = app
     for wrapped in wrapped_by(app):
-        found = explore(wrapped, place.inside(layer_of(app, is_global=not place.trail)))
+        found = explore(wrapped, here.inside(layer_of(app, is_global=not position.trail)))
         if found is not None:
-            del place.unknown[id(app)]
+            del unknown[id(app)]
             return found
     return None
 
 
-def explore_or_say(app: object, place: Place) -> list[Finding]:
+def explore_or_say(app: object, position: Position) -> list[Finding]:
     """As `explore`, with one finding on an application that cannot be looked into."""
-    found = explore(app, place)
+    found = explore(app, position)
     if found is not None:
         return found
     verdict = free(
         f"{name_of(app)} is an application that cannot be looked into",
         "give it a paywall of its own, and list this path among the exceptions",
     )
-    return [place.finding("*", "/{path}", verdict)]
+    return [position.finding("*", "/{path}", verdict)]
 
 
 def wrapped_by(app: object) -> Iterator[object]:
