@@ -21,7 +21,6 @@ from .openapi import add_prices, add_service
 from .paywall.delivery import Payment
 from .paywall.offer import Conditions, Offer, Price, mark, offer_of, refuse_left_out
 from .paywall.paywall import Paywall
-from .paywall.service import Service
 from .paywall.settings import paywall_from_settings
 from .paywall.whole_application import WholeApplication, leads_on, whole_or_none
 from .routing import Terms, chosen_route, leaves, readers
@@ -78,7 +77,7 @@ def L402(  # noqa: N802 - as Flask's
     whole = whole_or_none(default, free)
     options: dict[str, Any] = {} if whole is None else {"default": whole.offer, "free": whole.free}
     app.user_middleware.append(Middleware(L402Middleware, paywall=paywall, **options))
-    document(app, whole, service=paywall.discovery)
+    document(app, paywall, whole)
 
 
 class L402Middleware(starlette.L402Middleware):
@@ -94,7 +93,7 @@ class L402Middleware(starlette.L402Middleware):
         if not self._is_started:
             self._is_started = True
             for app, mount in _applications(scope.get("app")):
-                document(app, self.whole, mount, self.paywall.discovery)
+                document(app, self.paywall, self.whole, mount)
                 if scope["type"] == "lifespan" and (faults := list(_faults(app))):
                     await receive()
                     await send({"type": "lifespan.startup.failed", "message": "\n".join(faults)})
@@ -200,25 +199,24 @@ def _read(route: Any, app: Any) -> Terms | None:
 readers.append(_read)
 
 
-def document(
-    app: FastAPI, whole: WholeApplication | None = None, mount: str = "", service: Service | None = None
-) -> None:
+def document(app: FastAPI, paywall: "Paywall", whole: WholeApplication | None = None, mount: str = "") -> None:
     """Let the application's OpenAPI document say what its operations cost, alone or below `mount` in a `whole` one; and
-    what the `service` is.
+    what the paywall's service is.
     """
     if not isinstance(app.openapi, _PricedDocument):
-        app.openapi = _PricedDocument(app, whole, mount, service)  # type: ignore[method-assign]
+        app.openapi = _PricedDocument(app, paywall, whole, mount)  # type: ignore[method-assign]
 
 
 class _PricedDocument:
     """In place of an application's `openapi`: what that gives, with the prices."""
 
-    def __init__(self, app: FastAPI, whole: WholeApplication | None, mount: str, service: Service | None) -> None:
+    def __init__(self, app: FastAPI, paywall: "Paywall", whole: WholeApplication | None, mount: str) -> None:
         self._app = app
+        self._schemes = paywall.schemes
         self._make = app.openapi
         self._whole = whole
         self._mount = mount
-        self._service = service
+        self._service = paywall.discovery
 
     def __call__(self) -> dict[str, Any]:
         made = self._make()
@@ -228,7 +226,7 @@ class _PricedDocument:
             for method in getattr(route, "methods", None) or ():
                 # Of two routes for one operation, the first is served.
                 offers.setdefault((path, method.lower()), self._offer(terms_of(route), path))
-        add_prices(made, {operation: offer for operation, offer in offers.items() if offer is not None})
+        add_prices(made, {operation: offer for operation, offer in offers.items() if offer is not None}, self._schemes)
         if self._service is not None:
             add_service(made, self._service)
         return made

@@ -73,7 +73,7 @@ def _openapi(service: Service, sold: Sequence[Sold], base: str, schemes: Sequenc
             ]
         document["paths"].setdefault(each.path, {})[each.method.lower()] = operation
         offers[each.path, each.method.lower()] = each.offer
-    add_prices(document, offers)
+    add_prices(document, offers, schemes)
     add_service(document, service)
     return _json(document)
 

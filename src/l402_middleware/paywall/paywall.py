@@ -182,6 +182,7 @@ class Paywall:
         )
         self._rates = Rates(clock=clock) if rates is None else rates
         self._counters = Counters(self.ledger)
+        self.schemes = names_in_order(schemes)
         self._doors = Doors(
             self.schemes,
             self.ledger,
