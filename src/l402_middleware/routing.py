@@ -1,6 +1,8 @@
 """Which route a Starlette application will choose for a request, asked before it does."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
+from operator import is_
 from types import MethodType
 from typing import Any, Final, NamedTuple
 
@@ -102,7 +104,7 @@ def retrace(scope: Scope, choice: Choice | None = None) -> Choice | None:
         # Some routers leave an outer router's route in the scope, or none.
         if route is not None and getattr(route, "endpoint", None) is scope.get("endpoint"):
             choice = Choice(route, scope, None, by_host=False)
-            if router is not None and any(each is route for each in router.routes):
+            if router is not None and any(map(is_, router.routes, repeat(route))):
                 return choice
     elif router is None:
         return choice
@@ -125,7 +127,7 @@ def chosen_route(scope: Scope) -> Any:
     included: alone, /basic/report and /premium/report would be one endpoint.
     """
     route = scope.get("route")
-    included = scope.get("fastapi", {}).get(_INCLUSION)
+    included = scope["fastapi"].get(_INCLUSION) if "fastapi" in scope else None
     return included if included is not None and included.original_route is route else route
 
 

@@ -1,7 +1,6 @@
 """Mistakes of new users, each refused where it is written, with what to write instead."""
 
 import inspect
-from importlib.metadata import PackageNotFoundError, version
 
 from .core.errors import ConfigurationError
 
@@ -38,6 +37,9 @@ def _is_of_a_framework(annotation: object) -> bool:
 
 def missing(extra: str, package: str, error: ImportError) -> ImportError:
     """What to raise where a framework's package is not there, or is older than what `extra` asks for."""
+    # Here, because it brings zip files, CSV and e-mail headers, and everybody else would wait for them.
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
     try:
         there = f"{package} {version(package)} is installed, and is too old or broken ({error})"
     except PackageNotFoundError:

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
-from typing import Any, Final, NoReturn, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, Unpack, cast
 from urllib.parse import quote
 
 try:
@@ -24,12 +24,14 @@ from .asgi.scope import ASGIApp, Scope, method_of, split_path
 from .asgi.websocket import WebSocketExchange
 from .core.errors import ConfigurationError, Refusal
 from .paywall.offer import Conditions, Offer, Price, Sale, mark, offer_of
-from .paywall.paywall import Paywall
 from .paywall.request import RequestView
 from .paywall.response import Response
 from .paywall.whole_application import leads_on, whole_or_none
 from .routing import Choice, check_unobstructed, chosen_route, foresee, readers, retrace, terms_beside
 from .slips import refuse_bare_decorator
+
+if TYPE_CHECKING:
+    from .paywall.paywall import Paywall
 
 __all__ = ["L402Middleware", "l402_required"]
 
@@ -53,7 +55,7 @@ class L402Middleware(PaywallMiddleware):
     """
 
     def __init__(
-        self, app: ASGIApp, paywall: Paywall, default: Price | Offer | None = None, free: Iterable[str] = ()
+        self, app: ASGIApp, paywall: "Paywall", default: Price | Offer | None = None, free: Iterable[str] = ()
     ) -> None:
         super().__init__(app, paywall, whole_or_none(default, free))
         if self.whole is not None:
@@ -173,9 +175,11 @@ def endpoint_name(scope: Scope, choice: Choice | None = None) -> str:
     choice = retrace(scope, choice)
     scope = scope if choice is None else choice.scope
     method = method_of(scope)
-    mounts = quote(scope.get("root_path", ""), errors="surrogateescape")
+    mounts = scope.get("root_path", "")
+    if mounts:
+        mounts = f"{quote(mounts, errors='surrogateescape')}|"
     host = "" if choice is not None and not choice.by_host else _host(scope)
-    return f"{'GET' if method == 'HEAD' else method} {host}{mounts}{'|' if mounts else ''}{_template(scope, choice)}"
+    return f"{'GET' if method == 'HEAD' else method} {host}{mounts}{_template(scope, choice)}"
 
 
 def _host(scope: Scope) -> str:

@@ -825,9 +825,8 @@ def test_what_a_function_does_wrong(provider: Any, kind: str, message: str) -> N
 def test_where_the_wallet_is(shop: Shop) -> None:
     """On its own path, and nowhere in an application whose node is a real one."""
     real = selling(invoices(COFFEE)).paywall
-    paths = [WALLET_PATH, WALLET_PATH + "/", "/", "/dev/wallet"]
-    assert [shop.paywall.has_wallet_at(path) for path in paths] == [True, False, False, False]
-    assert not any(real.has_wallet_at(path) for path in paths)
+    assert shop.paywall.wallet_path == WALLET_PATH
+    assert real.wallet_path is None
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -10,11 +11,13 @@ from ..exchange.states import PASSES, Output, State
 from ..flow import Call, adrive
 from ..paywall.delivery import Delivery
 from ..paywall.offer import Offer, Sale
-from ..paywall.paywall import Paywall
 from ..paywall.request import Body
 from ..paywall.response import Response
 from .body import KeptBody
 from .scope import ASGIApp, Message, Receive, Scope, Send, view_of
+
+if TYPE_CHECKING:
+    from ..paywall.paywall import Paywall
 
 
 class ASGIExchange(Exchange):
@@ -32,7 +35,7 @@ class ASGIExchange(Exchange):
 
     def __init__(
         self,
-        paywall: Paywall,
+        paywall: "Paywall",
         scope: Scope,
         receive: Receive,
         send: Send,

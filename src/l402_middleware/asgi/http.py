@@ -16,6 +16,9 @@ from .scope import Message, is_http_1
 
 _OF_THE_BODY: Final = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
 
+# On Python 3.11 it takes 0.07 us to get a member from an Enum.
+_SEND: Final = Output.SEND
+
 
 class HTTPExchange(ASGIExchange):
     """One HTTP request's way through the application."""
@@ -63,22 +66,24 @@ class HTTPExchange(ASGIExchange):
 
     async def send(self, message: Message) -> None:
         """`send` for the application: nothing of an unpaid answer, and the last piece only once it is settled."""
-        if message["type"] == "http.response.start":
+        is_start = message["type"] == "http.response.start"
+        if not is_start and self.state in PASSES:
+            await self._send(message)
+            return
+        if is_start:
             # A 405 is the router's: the endpoint was not called, and there is nothing to sell, unless everything is.
             if (message["status"] != 405 or self.default is not None) and (sale := self._sale()):
                 await self.pays(*sale)
             output = self.head(self.scope["method"], message["status"], message.get("headers", ()), at_once=True)
             if self.decision is not None:
                 message = {**message, "headers": self.headers}
-        elif self.state in PASSES:
-            output = Output.SEND
         else:
             output = self._body_of(message)
             if output is Output.SETTLE or output is Output.SETTLE_FOR_GOOD:
                 output = await self._settled(output)
             if self._kept_whole is not None and not self.stays:
                 self._kept_whole.set()
-        if output is not Output.SEND:
+        if output is not _SEND:
             await self._hold_back(output, message)
         elif self.state in PASSES:
             await self._send(message)

@@ -3,17 +3,19 @@
 from collections.abc import Iterable
 from contextvars import ContextVar
 from functools import partial
+from typing import TYPE_CHECKING
 
-from ..core.errors import ConfigurationError
+from ..exchange.exchange import refuse_other_than_paywall
 from ..flow import adrive
 from ..paywall.offer import Offer, Price, Sale
-from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
-from ..providers.devnode import WALLET_PATH
 from .exchange import ASGIExchange
 from .http import HTTPExchange
 from .scope import ASGIApp, Message, Receive, Scope, Send, method_of, split_path
 from .websocket import WebSocketExchange
+
+if TYPE_CHECKING:
+    from ..paywall.paywall import Paywall
 
 current_exchange: ContextVar[ASGIExchange | None] = ContextVar("l402_exchange", default=None)
 """For endpoints that do not ask for their request."""
@@ -26,11 +28,11 @@ class PaywallMiddleware:
     that are certain to get to an endpoint with an offer of its own. That one is asked for when routing has chosen.
     """
 
-    def __init__(self, app: ASGIApp, paywall: Paywall, whole: WholeApplication | None) -> None:
-        if not isinstance(paywall, Paywall):
-            raise ConfigurationError(f"L402Middleware needs paywall=Paywall(...), not {paywall!r}")
+    def __init__(self, app: ASGIApp, paywall: "Paywall", whole: WholeApplication | None) -> None:
+        refuse_other_than_paywall(paywall)
         self.app = app
         self.paywall = paywall
+        self._wallet_path = paywall.wallet_path
         self.whole = whole
 
     def foresees_own_sale(self, scope: Scope) -> bool:
@@ -43,7 +45,7 @@ class PaywallMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http" and self._is_for_wallet(scope):
+        if kind == "http" and self._wallet_path is not None and self._is_for(self._wallet_path, scope):
             await answer_wallet(self.paywall, scope, send)
         elif kind in ("http", "websocket"):
             outer = scope.get("l402")
@@ -72,10 +74,9 @@ class PaywallMiddleware:
         else:
             await self.app(scope, receive, send)
 
-    def _is_for_wallet(self, scope: Scope) -> bool:
+    def _is_for(self, path: str, scope: Scope) -> bool:
         # Below its mount, as any path of the application's.
-        path: str = scope["path"]
-        return path.endswith(WALLET_PATH) and self.paywall.has_wallet_at(split_path(scope)[1])
+        return scope["path"].endswith(path) and split_path(scope)[1] == path
 
     async def _joins(self, outer: ASGIExchange, scope: Scope) -> bool:
         """Decide within the exchange that another middleware of this paywall began; False where that refused it."""
@@ -110,7 +111,7 @@ class L402Middleware(PaywallMiddleware):
     of that with its own framework's middleware, which takes `default` and `free` too.
     """
 
-    def __init__(self, app: ASGIApp, paywall: Paywall, *, default: Price | Offer, free: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, paywall: "Paywall", *, default: Price | Offer, free: Iterable[str] = ()) -> None:
         super().__init__(app, paywall, WholeApplication(default, free))
         self._is_checked = False
         refuse_decorated(app)
@@ -132,7 +133,7 @@ def whole_sale(whole: WholeApplication, scope: Scope) -> Sale | None:
     return whole.offer, endpoint_name(method_of(scope), mount, path)
 
 
-async def answer_wallet(paywall: Paywall, scope: Scope, send: Send) -> None:
+async def answer_wallet(paywall: "Paywall", scope: Scope, send: Send) -> None:
     """Answer a request to the development wallet."""
     client = scope.get("client")
     response = await adrive(

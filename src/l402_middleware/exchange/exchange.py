@@ -2,22 +2,37 @@
 
 import logging
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Flow
 from ..paywall.delivery import Delivery
 from ..paywall.offer import Offer, Sale
-from ..paywall.paywall import Decision, Paywall
 from ..paywall.rendering import undelivered
 from ..paywall.request import RequestView
 from ..paywall.response import Headers, Response, body_length
 from .states import CUT_SHORT_IS_LEFT, IS_OUT, LEFT_COUNTS, OVER, TABLE, Input, Output, State
 
+if TYPE_CHECKING:
+    # Whoever only decorates endpoints does not wait for all that decides about requests.
+    from ..paywall.paywall import Decision, Paywall
+
 log = logging.getLogger("l402_middleware")
 
 # Answers to these have no body that could be missing (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
 _BODILESS: Final = frozenset({204, 205, 304})
+
+# On Python 3.11 it takes 0.07 us to get a member from an Enum, and every request needs these.
+_SALE, _PASS, _START, _SEND = Input.SALE, Input.PASS, Input.START, Output.SEND
+
+
+def refuse_other_than_paywall(paywall: object) -> None:
+    """Raise `ConfigurationError` where a middleware is given anything but a `Paywall`."""
+    # Here, because whoever has one has loaded it, and whoever only decorates endpoints does not wait for it.
+    from ..paywall.paywall import Paywall  # noqa: PLC0415
+
+    if not isinstance(paywall, Paywall):
+        raise ConfigurationError(f"L402Middleware needs paywall=Paywall(...), not {paywall!r}")
 
 
 class BrokenProtocol(RuntimeError):
@@ -34,14 +49,14 @@ class Exchange:
     # Defaults of the class, because most requests are for free routes and change none of them.
     state = State.OPEN
     has_left = False
-    decision: Decision | None = None
+    decision: "Decision | None" = None
     headers: Headers = []  # noqa: RUF012 - never changed in place
     """The answer's header fields as they have to go out, where anything was decided; `head` sets them."""
     _sold: Sale | None = None
     _left: int | None = None
     _status = 0
 
-    def __init__(self, paywall: Paywall, default: Sale | None = None) -> None:
+    def __init__(self, paywall: "Paywall", default: Sale | None = None) -> None:
         self.paywall = paywall
         self.default = default
 
@@ -54,7 +69,7 @@ class Exchange:
         """
         if self._sold is None:
             self._sold = offer, endpoint
-            self._on(Input.SALE)
+            self._on(_SALE)
             return True
         if self._sold[0] is not offer or self._sold[1] != endpoint:
             raise ConfigurationError(
@@ -75,7 +90,7 @@ class Exchange:
         elif decision.runs_as_get:
             self._on(Input.HEAD_USE)
         else:
-            self._on(Input.USE if decision.is_watched else Input.PASS)
+            self._on(Input.USE if decision.is_watched else _PASS)
 
     def refusal(self) -> Response | None:
         """The response to give instead of the handler's, or None: run it. Raises where nothing was decided."""
@@ -110,19 +125,19 @@ class Exchange:
         delivery = self.decision
         if delivery is None:
             is_failure = status >= 400 and self.state is State.UNDECIDED
-            return self._on(Input.START_OF_FAILURE if is_failure else Input.START)
+            return self._on(Input.START_OF_FAILURE if is_failure else _START)
         if not isinstance(delivery, Delivery):
             self.headers = list(headers)
-            return self._on(Input.START)
-        self._check(Input.START)
+            return self._on(_START)
+        self._check(_START)
         self.headers = delivery.start(status, headers)
         if not delivery.is_watched:
-            return Output.SEND
+            return _SEND
         self._status = status
         self._left = body_length(method, status, self.headers)
         if self._left is None and at_once and not delivery.runs_as_get:
             return self._on(Input.START_OF_STREAM)
-        output = self._on(Input.START)
+        output = self._on(_START)
         if self.state is State.HEAD_HELD and not delivery.can_keep(self._left or 0):
             return self._on(Input.UNKEEPABLE)
         return output

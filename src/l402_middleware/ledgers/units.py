@@ -1,7 +1,6 @@
 """The arithmetic of units, for ledgers whose store does none of its own."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -13,8 +12,7 @@ class Lease(NamedTuple):
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """`units` may be held, `left` are free beside them, once the holds in `lapsed` are dropped."""
 
     units: int
@@ -30,6 +28,8 @@ def free(unsettled: int, leases: Iterable[Lease], now: float) -> int:
 def grant(unsettled: int, leases: Iterable[Lease], now: float, most: int, least: int) -> Grant | None:
     """What of the unsettled units can be held: up to `most`; None where there are fewer than `least`."""
     leases = list(leases)
+    if not leases:
+        return Grant(min(most, unsettled), unsettled - min(most, unsettled), []) if unsettled >= least else None
     available = free(unsettled, leases, now)
     units = min(most, available)
     if units < least:

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..core.errors import ConfigurationError
 from ..core.money import Msat
 from ..flow import Flow
-from .holds import Hold, Holds
 from .offer import ChargeIf
 from .response import VARIES, AnswerTo, Headers, Response, pack, personal
+
+if TYPE_CHECKING:
+    from .holds import Hold, Holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ class Delivery:
         self,
         payment: Payment,
         charge_if: ChargeIf,
-        holds: Holds,
-        hold: Hold | None = None,
+        holds: "Holds",
+        hold: "Hold | None" = None,
         replay: Replay | None = None,
         selection: str = "",
         note_unkept: Callable[[], None] | None = None,

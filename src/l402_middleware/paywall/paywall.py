@@ -132,6 +132,8 @@ class Paywall:
             told=told if observers.anybody else None,
         )
         self.wallet = next((each for each in self._invoicing.providers if isinstance(each, DevNode)), None)
+        self.wallet_path = None if self.wallet is None else WALLET_PATH
+        """The path below the mount to which requests are for the development wallet, and not for the application."""
         self.ledger = _ledger_of(ledger, is_development=self.wallet is not None)
         if not (rates is None or isinstance(rates, Rates)):
             raise ConfigurationError(f"rates must be Rates([...]), not {rates!r}")
@@ -164,7 +166,6 @@ class Paywall:
         )
         self._rates = Rates(clock=clock) if rates is None else rates
         self._counters = Counters(self.ledger)
-        observers.listen(self._counters, *Counters.KINDS)
         self._doors = Doors(
             names_in_order(schemes),
             self.ledger,
@@ -199,6 +200,7 @@ class Paywall:
                 clock=clock,
             ),
             observers,
+            self._counters,
             invalid_credential_status=invalid_credential_status,
             clock=clock,
         )
@@ -237,10 +239,6 @@ class Paywall:
         To revoke everything that a key signed, drop that key.
         """
         yield from do(self.ledger.revoke(token_id))
-
-    def has_wallet_at(self, path: str) -> bool:
-        """Whether a request to that path is for the development wallet, and not for the application."""
-        return self.wallet is not None and path == WALLET_PATH
 
     def answer_wallet(
         self, method: str, query: str, peer: str | None, headers: Iterable[tuple[bytes, bytes]]

@@ -11,7 +11,6 @@ from ..exchange.states import Output, State
 from ..flow import Call, drive
 from ..paywall.delivery import STAY, Delivery
 from ..paywall.offer import Offer, Sale
-from ..paywall.paywall import Paywall
 from ..paywall.request import Body
 from ..paywall.response import Response, refused
 from .environ import split_path, view_of
@@ -21,6 +20,8 @@ from .input import WatchedInput, content_length, drain, read_whole
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from ..paywall.paywall import Paywall
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ class WSGIExchange(Exchange):
     _left_at = 0.0
     _is_ended = False
 
-    def __init__(self, paywall: Paywall, environ: "WSGIEnvironment", default: Sale | None = None) -> None:
+    def __init__(self, paywall: "Paywall", environ: "WSGIEnvironment", default: Sale | None = None) -> None:
         super().__init__(paywall, default)
         self.environ = environ
         self._start_response: StartResponse

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..core.errors import ConfigurationError
+from ..exchange.exchange import refuse_other_than_paywall
 from ..flow import drive
 from ..paywall.offer import Offer, Price, Sale
-from ..paywall.paywall import Paywall
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
 from .environ import headers_of, method_of, split_path
 from .exchange import EXCHANGE, WSGIExchange
@@ -14,6 +13,8 @@ from .headers import respond
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from ..paywall.paywall import Paywall
 
 
 class L402Middleware:
@@ -31,10 +32,9 @@ class L402Middleware:
     """
 
     def __init__(
-        self, app: "WSGIApplication", paywall: Paywall, *, default: Price | Offer, free: Iterable[str] = ()
+        self, app: "WSGIApplication", paywall: "Paywall", *, default: Price | Offer, free: Iterable[str] = ()
     ) -> None:
-        if not isinstance(paywall, Paywall):
-            raise ConfigurationError(f"L402Middleware needs paywall=Paywall(...), not {paywall!r}")
+        refuse_other_than_paywall(paywall)
         self.app = app
         self.paywall = paywall
         self.whole = WholeApplication(default, free)
@@ -65,9 +65,11 @@ def whole_sale(whole: WholeApplication, environ: "WSGIEnvironment") -> Sale | No
     return whole.offer, endpoint_name(method_of(environ), mount, path)
 
 
-def answer_wallet(paywall: Paywall, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes] | None:
+def answer_wallet(
+    paywall: "Paywall", environ: "WSGIEnvironment", start_response: "StartResponse"
+) -> list[bytes] | None:
     """Answer a request to the development wallet, if it is one and this paywall has such a wallet."""
-    if not paywall.has_wallet_at(environ.get("PATH_INFO", "")):
+    if paywall.wallet_path is None or environ.get("PATH_INFO", "") != paywall.wallet_path:
         return None
     method = environ["REQUEST_METHOD"]
     response = drive(
