@@ -326,7 +326,7 @@ def test_what_is_not_in_the_table(act: Callable[[Exchange], Any]) -> None:
     """What neither ASGI nor WSGI allows is an error of the application's, and is not charged."""
     holds = ModelHolds()
     exchange = decided(use(holds))
-    with pytest.raises(BrokenProtocol, match=r"cannot take .* in the state"):
+    with pytest.raises(BrokenProtocol, match="in the state"):
         act(exchange)
     drive(exchange.end())
     assert (holds.is_held, holds.charges) == (False, 0)

@@ -168,7 +168,7 @@ async def answer_wallet(paywall: "Paywall", scope: Scope, send: Send) -> None:
     await respond(response, scope, send)
 
 
-async def respond(response: Response, scope: Scope, send: Send) -> None:
+async def respond(response: "Response", scope: Scope, send: Send) -> None:
     """Give a whole response past the application; HEAD gets its headers only."""
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
