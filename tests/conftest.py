@@ -1,4 +1,4 @@
-"""What the tests share: development mode, event loops, runs, a Redis, and what to do for want of something outside."""
+"""What the tests share: event loops, runs, an empty folder, a Redis, and what to do for want of something outside."""
 
 import logging
 import os
@@ -35,6 +35,17 @@ def runs_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.touch()
     monkeypatch.setenv("RUNS", str(path))
     return path
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, the variable that allows the development wallet, and no other setting."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("L402_SECRET_KEYS", "L402_SECRET_KEYS_FILE", "L402_PROVIDER", "L402_LEDGER", "WEB_CONCURRENCY"):
+        # Set first, so that what a snippet sets is taken back too.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("L402_DEV", "1")
 
 
 @pytest.fixture

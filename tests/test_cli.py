@@ -1,5 +1,6 @@
 """The command `l402`, run as an operator runs it."""
 
+import csv
 import json
 import os
 import subprocess
@@ -248,6 +249,7 @@ def test_a_payment(ledger: SQLiteLedger, url: str) -> None:
         "endpoint      GET /{city}",
         "sats          21",
         "uses          1 of 3 delivered",
+        "left          2",
         "revoked       no",
         "events",
         "  2030-03-17 17:46:40 UTC  paid",
@@ -262,6 +264,7 @@ def test_a_payment(ledger: SQLiteLedger, url: str) -> None:
         "msat": 21_000,
         "uses": 3,
         "delivered": 1,
+        "left": 2,
         "revoked": True,
         "events": [
             {"at": 1_900_000_000.0, "what": "paid"},
@@ -283,6 +286,62 @@ def test_a_payment_that_is_not_known(ledger: SQLiteLedger, url: str) -> None:
     done = l402("ledger", "payment", "ab" * 32, "--ledger", url)
     assert (done.returncode, done.stdout) == (1, "")
     assert "not used yet, or is over and forgotten" in done.stderr
+
+
+# payments
+
+
+def test_payments(ledger: SQLiteLedger, url: str) -> None:
+    """The newest first, in a table, as CSV and as JSON, and only those that are asked for."""
+    used = replace(claim(1_900_000_000.0, bought=3), endpoint="GET /{city}", msat=21_500)
+    paid = replace(claim(1_900_003_600.0), endpoint="=SUM(A1)\x1b", msat=1_000)
+    deliver(ledger, used)
+    ledger.hold(paid).block()
+    newest, oldest = paid.payment_hash.hex(), used.payment_hash.hex()
+
+    def hashes(*arguments: str) -> list[str]:
+        listed = json.loads(l402("payments", "--json", "--ledger", url, *arguments).stdout)
+        return [payment["payment_hash"] for payment in listed["payments"]]
+
+    for arguments, expected in (
+        ((), [newest, oldest]),
+        (("--state", "undelivered"), [newest]),
+        (("--state", "delivered"), [oldest]),
+        (("--state", "open-balance"), [newest, oldest]),
+        (("--state", "refunded"), []),
+        (("--since", "2030-03-17T18:00"), [newest]),
+        (("--until", "2030-03-17T18:46:40"), [oldest]),
+        (("--endpoint", "GET /{city}"), [oldest]),
+    ):
+        assert hashes(*arguments) == expected
+    done = l402("payments", "--ledger", url)
+    assert "\x1b" not in done.stdout
+    assert "2030-03-17 17:46:40 UTC  21.5  1 of 3" in done.stdout
+    assert done.stdout.splitlines()[-1] == "2 payments, 22.5 sats"
+    rows = list(csv.DictReader(l402("payments", "--csv", "--ledger", url).stdout.splitlines()))
+    assert [(row["payment_hash"], row["msat"], row["left"]) for row in rows] == [
+        (newest, "1000", "1"),
+        (oldest, "21500", "2"),
+    ]
+    assert rows[0]["endpoint"].startswith("'=SUM")
+    assert l402("payments", "--ledger", url, "--since", "yesterday").returncode == 2
+
+
+def test_no_payments(ledger: SQLiteLedger, url: str) -> None:
+    """A ledger without payments is said to have none."""
+    assert l402("payments", "--ledger", url).stdout == "no such payments\n"
+
+
+# keys
+
+
+def test_the_key_that_a_ledger_keeps(ledger: SQLiteLedger, url: str) -> None:
+    """It is printed alone, and a ledger without one is said to have none."""
+    none = l402("keys", "show", "--ledger", url)
+    assert (none.returncode, none.stdout) == (1, "")
+    assert "keeps no secret key" in none.stderr
+    key = ledger.keep_key("a key of the tests' own, and long enough").block()
+    assert l402("keys", "show", "--ledger", url).stdout == f"{key}\n"
 
 
 # ledger revoke

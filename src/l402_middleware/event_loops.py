@@ -125,11 +125,11 @@ class Signal:
             call_soon(loop, event.set)
 
     def block(self, seconds: float) -> bool:
-        """Whether it came within so many seconds, for a thread."""
+        """For a thread: whether it came within `seconds`."""
         return self._given.wait(seconds)
 
     async def wait(self, seconds: float) -> bool:
-        """Whether it came within so many seconds, for a task."""
+        """For a task: whether it came within `seconds`."""
         with self._lock:
             if self._given.is_set():
                 return True

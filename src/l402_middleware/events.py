@@ -2,7 +2,7 @@
 
 A listener is a plain function of one event. It is called where the event happens: in the request's thread, or on its
 event loop, before the answer goes on. So it has to be quick: count, or put the event into a queue, and do everything
-else elsewhere. What it raises is logged and changes nothing.
+else elsewhere. What it raises is logged and changes nothing. Events come in this order::
 
     asked for without a payment     Challenged | Refused
     asked for with a credential     [Paid] Admitted, then Settled | Released | Lapsed

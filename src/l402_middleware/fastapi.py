@@ -17,7 +17,7 @@ except ImportError as error:
 from . import starlette
 from .asgi.scope import Receive, Scope, Send
 from .core.errors import ConfigurationError
-from .openapi import add_prices
+from .openapi import add_prices, add_service
 from .paywall.delivery import Payment
 from .paywall.offer import Conditions, Offer, Price, mark, offer_of, refuse_left_out
 from .paywall.paywall import Paywall
@@ -72,10 +72,12 @@ def L402(  # noqa: N802 - as Flask's
     ):
         raise ConfigurationError("this application has its L402 already: write L402(app, paywall) once")
     paywall = paywall_from_settings() if paywall is None else paywall
+    if not isinstance(paywall, Paywall):
+        raise ConfigurationError(f"L402(app, paywall) needs a Paywall(...), not {type(paywall).__name__}")
     whole = whole_or_none(default, free)
     options: dict[str, Any] = {} if whole is None else {"default": whole.offer, "free": whole.free}
     app.user_middleware.append(Middleware(L402Middleware, paywall=paywall, **options))
-    document(app, whole)
+    document(app, paywall, whole)
 
 
 class L402Middleware(starlette.L402Middleware):
@@ -91,7 +93,7 @@ class L402Middleware(starlette.L402Middleware):
         if not self._is_started:
             self._is_started = True
             for app, mount in _applications(scope.get("app")):
-                document(app, self.whole, mount)
+                document(app, self.paywall, self.whole, mount)
                 if scope["type"] == "lifespan" and (faults := list(_faults(app))):
                     await receive()
                     await send({"type": "lifespan.startup.failed", "message": "\n".join(faults)})
@@ -197,20 +199,24 @@ def _read(route: Any, app: Any) -> Terms | None:
 readers.append(_read)
 
 
-def document(app: FastAPI, whole: WholeApplication | None = None, mount: str = "") -> None:
-    """Let the application's OpenAPI document say what its operations cost, alone or below `mount` in a `whole` one."""
+def document(app: FastAPI, paywall: "Paywall", whole: WholeApplication | None = None, mount: str = "") -> None:
+    """Let the application's OpenAPI document say what its operations cost, alone or below `mount` in a `whole` one; and
+    what the paywall's service is.
+    """
     if not isinstance(app.openapi, _PricedDocument):
-        app.openapi = _PricedDocument(app, whole, mount)  # type: ignore[method-assign]
+        app.openapi = _PricedDocument(app, paywall, whole, mount)  # type: ignore[method-assign]
 
 
 class _PricedDocument:
     """In place of an application's `openapi`: what that gives, with the prices."""
 
-    def __init__(self, app: FastAPI, whole: WholeApplication | None, mount: str) -> None:
+    def __init__(self, app: FastAPI, paywall: "Paywall", whole: WholeApplication | None, mount: str) -> None:
         self._app = app
+        self._schemes = paywall.schemes
         self._make = app.openapi
         self._whole = whole
         self._mount = mount
+        self._service = paywall.discovery
 
     def __call__(self) -> dict[str, Any]:
         made = self._make()
@@ -220,7 +226,9 @@ class _PricedDocument:
             for method in getattr(route, "methods", None) or ():
                 # Of two routes for one operation, the first is served.
                 offers.setdefault((path, method.lower()), self._offer(terms_of(route), path))
-        add_prices(made, {operation: offer for operation, offer in offers.items() if offer is not None})
+        add_prices(made, {operation: offer for operation, offer in offers.items() if offer is not None}, self._schemes)
+        if self._service is not None:
+            add_service(made, self._service)
         return made
 
     def _offer(self, terms: Terms, path: str) -> Offer | None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 from urllib.parse import quote
 
 try:
-    from flask import Flask, current_app, g, request
+    from flask import Flask, Request, current_app, g, request
     from flask import Response as FlaskResponse
     from flask.views import MethodView
+    from werkzeug.exceptions import HTTPException
 except ImportError as error:
     from .slips import missing
 
@@ -26,7 +27,7 @@ from .slips import refuse_bare_decorator
 from .wsgi.environ import split_path
 from .wsgi.exchange import EXCHANGE, WSGIExchange
 from .wsgi.headers import text_headers
-from .wsgi.middleware import answer_wallet, whole_sale
+from .wsgi.middleware import answer_aside, whole_sale
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -85,7 +86,7 @@ class L402:
             raise ConfigurationError(f"L402(app, paywall) needs a Paywall(...), not {type(paywall).__name__}")
         app.extensions["l402"] = paywall
         app.extensions[_WHOLE] = whole
-        app.wsgi_app = _Wrapped(app.wsgi_app, paywall, whole)  # type: ignore[method-assign]
+        app.wsgi_app = _Wrapped(app, paywall, whole)  # type: ignore[method-assign]
         # First of all, also of those registered before: whoever reads the body earlier hides it from the paywall.
         app.before_request_funcs.setdefault(None, []).insert(0, _admit_early)
 
@@ -93,13 +94,14 @@ class L402:
 class _Wrapped:
     """The application's `wsgi_app`, with an exchange around each request."""
 
-    def __init__(self, app: "WSGIApplication", paywall: Paywall, whole: WholeApplication | None) -> None:
-        self.app = app
+    def __init__(self, flask: Flask, paywall: Paywall, whole: WholeApplication | None) -> None:
+        self.app: WSGIApplication = flask.wsgi_app
+        self._flask = flask
         self.paywall = paywall
         self.whole = whole
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        answer = answer_wallet(self.paywall, environ, start_response)
+        answer = answer_aside(self._flask, self.paywall, environ, start_response, self._is_sold)
         if answer is not None:
             return answer
         default = None if self.whole is None else whole_sale(self.whole, environ)
@@ -108,6 +110,15 @@ class _Wrapped:
             outer.default = outer.default or default
             return self.app(environ, start_response)
         return _FlaskExchange(self.paywall, environ, default).run(self.app, start_response)
+
+    def _is_sold(self, environ: "WSGIEnvironment") -> bool:
+        if self.whole is not None and whole_sale(self.whole, environ) is not None:
+            return True
+        try:
+            endpoint, _ = self._flask.create_url_adapter(Request(environ)).match()  # type: ignore[union-attr]
+        except (HTTPException, AssertionError):
+            return False
+        return _offer_of(self._flask.view_functions.get(endpoint), environ["REQUEST_METHOD"]) is not None
 
 
 class _FlaskExchange(WSGIExchange):
@@ -162,16 +173,20 @@ def _offer_of_view() -> Offer | None:
         # Flask answers this itself, without the view; a browser's preflight cannot pay.
         return None
     view = current_app.view_functions.get(request.endpoint or "")
-    offer = offer_of(view)
-    view_class = getattr(view, "view_class", None)
-    if offer is not None:
-        return offer
-    if view_class is None:
+    offer = _offer_of(view, request.method)
+    if offer is None and getattr(view, "view_class", None) is None:
         refuse_left_out(view, request.path, current_app.view_functions.values())
-        return None
+    return offer
+
+
+def _offer_of(view: object, method: str) -> Offer | None:
+    """What a view sells to requests of that method; a `MethodView`, what its method for it does."""
+    offer, view_class = offer_of(view), getattr(view, "view_class", None)
+    if offer is not None or view_class is None:
+        return offer
     if view_class.dispatch_request is not MethodView.dispatch_request:
         return offer_of(view_class.dispatch_request)
-    name = "get" if request.method == "HEAD" and not hasattr(view_class, "head") else request.method.lower()
+    name = "get" if method == "HEAD" and not hasattr(view_class, "head") else method.lower()
     return offer_of(getattr(view_class, name, None))
 
 

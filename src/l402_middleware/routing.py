@@ -18,7 +18,7 @@ from .paywall.offer import Offer
 # The middleware of these answers for itself, or hands the request on with its path as it is.
 _FAITHFUL = ("starlette.middleware.", "fastapi.middleware.")
 
-# More middleware than this around one router is nobody's: something gives another object each time it is asked.
+# Nobody has more middleware than this around one router: something in it gives a new object each time it is asked.
 MAX_LAYERS: Final = 100
 
 # More mounts than this, one in another, are one that is mounted in itself.

@@ -1,4 +1,4 @@
-"""What new users write in place of what was meant, refused where it is written, with what to write."""
+"""Mistakes of new users, each refused where it is written, with what to write instead."""
 
 import inspect
 

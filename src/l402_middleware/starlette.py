@@ -85,6 +85,13 @@ class L402Middleware(PaywallMiddleware):
             return default, None
         return (None, None) if terms.offer is None else (default, (terms.offer, endpoint_name(scope, choice)))
 
+    def is_sold(self, scope: Scope) -> bool:
+        """Whether the default, or what routing will choose, asks for a payment."""
+        if any(self.sales(scope)):
+            return True
+        choice = foresee(self.app, scope)
+        return choice is not None and _offer_of(choice.endpoint, scope) is not None
+
     def own_sale(self, scope: Scope) -> Sale | None:
         """What the endpoint sells that the router chose."""
         offer = _offer_of(scope.get("endpoint"), scope)

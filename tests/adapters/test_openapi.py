@@ -150,7 +150,7 @@ def test_exactly_the_sold_operations(make: Callable[[FastAPI], Document]) -> Non
     for key, operation in operations(plain).items():
         if key in SOLD:
             assert {"402", "409", "503"} <= set(found[key]["responses"])
-            assert all("L402" in each for each in found[key]["security"])
+            assert all("L402" in each or "Payment" in each for each in found[key]["security"])
             assert found[key]["description"].count("Costs") == 1
         else:
             assert found[key] == operation
@@ -210,12 +210,15 @@ def test_what_stands_at_one_operation() -> None:
     found = operations(document)
     assert found["/fiat", "get"]["security"] == [
         {"HTTPBearer": [], "L402": []},
+        {"HTTPBearer": [], "Payment": []},
         {"APIKeyHeader": [], "L402": []},
+        {"APIKeyHeader": [], "Payment": []},
     ]
-    assert found["/parameter/{id}", "get"]["security"] == [{"L402": []}]
+    assert found["/parameter/{id}", "get"]["security"] == [{"L402": []}, {"Payment": []}]
     assert found["/documented", "get"]["responses"]["402"] == {"description": "Mine"}
     assert document["components"]["securitySchemes"]["L402"]["scheme"] == "L402"
     assert document["components"]["securitySchemes"]["L402"]["type"] == "http"
+    assert document["components"]["securitySchemes"]["Payment"]["scheme"] == "Payment"
     described = {key: each["description"] for key, each in found.items() if key in SOLD}
     assert described == {
         ("/parameter/{id}", "get"): "Sells one answer.\n\nCosts 21 sat, good for calling this once.",
@@ -255,10 +258,13 @@ def test_two_routes_for_one_operation() -> None:
 
 
 def test_security_of_the_whole_document() -> None:
-    """What every operation needs, each sold one still needs, and `L402` too."""
+    """What every operation needs, each sold one still needs, and a payment too."""
     app, make = shop(), shop().openapi
     app.openapi = lambda: {**make(), "security": [{"Everywhere": []}]}  # type: ignore[method-assign]
-    assert operations(installed(app))["/decorated", "get"]["security"] == [{"Everywhere": [], "L402": []}]
+    assert operations(installed(app))["/decorated", "get"]["security"] == [
+        {"Everywhere": [], "L402": []},
+        {"Everywhere": [], "Payment": []},
+    ]
 
 
 def test_late_routes_are_documented() -> None:
@@ -283,14 +289,22 @@ def test_the_pages_work() -> None:
 @pytest.mark.parametrize(
     ("own", "expected"),
     [
-        ({}, [{"key": [], "L402": []}]),
-        ({"security": []}, [{"L402": []}]),
-        ({"security": [{"other": []}]}, [{"other": [], "L402": []}]),
+        ({}, [{"key": []}]),
+        ({"security": []}, [{}]),
+        ({"security": [{"other": []}]}, [{"other": []}]),
     ],
     ids=["the document's", "explicitly none", "its own"],
 )
 def test_security_beside_the_documents(own: Document, expected: list[Document]) -> None:
     """An operation's own security counts, an empty one too; only without one does the document's."""
-    document: Document = {"security": [{"key": []}], "paths": {"/a": {"get": own}}}
-    add_prices(document, {("/a", "get"): Offer(1)})
-    assert document["paths"]["/a"]["get"]["security"] == expected
+    for schemes, names in (
+        (["l402"], ["L402"]),
+        (["l402", "payment"], ["L402", "Payment"]),
+        (["payment"], ["Payment"]),
+    ):
+        document: Document = {"security": [{"key": []}], "paths": {"/a": {"get": {**own}}}}
+        add_prices(document, {("/a", "get"): Offer(1)}, schemes)
+        assert document["paths"]["/a"]["get"]["security"] == [{**each, name: []} for each in expected for name in names]
+        assert list(document["components"]["securitySchemes"]) == names
+        required = document["components"]["schemas"]["L402Challenge"]["required"]
+        assert ("macaroon" in required) == ("L402" in names)

@@ -74,6 +74,21 @@ def test_the_payment_scheme_is_paid(library: Library, bank: Bank, shops: dict[st
 
 
 @every
+@pytest.mark.parametrize("scheme", ["l402", "payment"])
+def test_our_own_server_is_paid_by_either_scheme(
+    library: Library, bank: Bank, shops: dict[str, str], scheme: str
+) -> None:
+    """At one price; a receipt of the server's comes with Payment."""
+    auth = library.make_auth(bank.wallet, budget=Budget(50), schemes=(scheme,))
+    got = library.get(auth, f"{shops['ours']}/pages?pages=3", headers={"Accept": "application/json"})
+    assert (got.status, json.loads(got.body)) == (200, {"query": "pages=3"})
+    assert got.receipt is not None
+    assert (got.receipt.scheme, got.receipt.amount.sats) == (scheme, 3)
+    assert (got.receipt.server_receipt is not None) == (scheme == "payment")
+    assert [got.receipt.payment_hash] == bank.paid
+
+
+@every
 def test_an_own_authorization_stays(library: Library, bank: Bank, shops: dict[str, str]) -> None:
     """The application's own token goes with each request, beside ours."""
     got = library.get(library.auth(bank.wallet), f"{shops['ours']}/bearer", headers={"Authorization": "Bearer mine"})

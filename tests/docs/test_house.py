@@ -1,12 +1,15 @@
-"""The picture of the house: drawn from the code, and what it may show."""
+"""The page on the house: its picture, which is drawn from the code, and the rooms and tables that it names."""
 
 import importlib.util
 import re
+from importlib import import_module
 from types import ModuleType
 
 import pytest
 
-from .markdown import ROOT
+from .markdown import DOCS, ROOT, code, rows, section
+
+PAGE = DOCS / "architecture.md"
 
 
 @pytest.fixture(scope="module", name="house")
@@ -47,3 +50,26 @@ def test_a_circle_of_rooms_is_named(house: ModuleType) -> None:
     """It has no floor to stand on."""
     with pytest.raises(ValueError, match=r"circle: .*hall.*kitchen"):
         house.floors({"hall": {"kitchen"}, "kitchen": {"hall"}})
+
+
+def test_every_room_has_its_line(house: ModuleType) -> None:
+    """Whoever changes something finds each room under what belongs in it."""
+    told = {room for _, rooms in rows(section(PAGE, "Which room a change belongs in")) for room in code(rooms)}
+    assert set(house.rooms()) <= {room.partition("/")[0].removesuffix(".py") for room in told}
+
+
+def test_every_file_that_the_page_names_is_there(house: ModuleType) -> None:
+    """Those of the package by their place in it, all others by their place in the repository."""
+    named = [name for name in code(PAGE.read_text("utf-8")) if re.fullmatch(r"[\w.]+(/[\w.]*)+|\w+\.py", name)]
+    assert len(named) > 40
+    assert not [name for name in named if not (house.PACKAGE / name).exists() and not (ROOT / name).exists()]
+
+
+def test_every_table_that_the_page_names_is_there() -> None:
+    """A new one of a kind is entered where the page says."""
+    places = [code(place) for _, _, place in rows(section(PAGE, "To add one more"))]
+    tables = [place for place in places if len(place) == 2]
+    assert len(tables) > 4
+    for table, file in tables:
+        module = import_module(f"l402_middleware.{file.removesuffix('.py').replace('/', '.')}")
+        assert len(getattr(module, table)) > 0, file

@@ -1,5 +1,6 @@
 """Every Python snippet of README and docs runs, and what the complete applications sell can be bought."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .markdown import DOCS, PAGES, README, fenced
 # What to buy from each application of a page, in their order.
 SOLD = {
     README: [["/forecast"], ["/forecast"], ["/forecast/oslo?days=2"]],
+    DOCS / "discovery.md": [["/forecast/oslo"]],
     DOCS / "fastapi.md": [
         ["/forecast", "/forecast?days=2"],
         ["/maps/rain", "/v2/maps/rain", "/maps/satellite", "/long?days=3", "/sun"],
@@ -36,17 +38,6 @@ SOLD = {
 
 # What the pages' applications give away, and say so.
 FREE = {"/health", "/maps/legend", "/v2/maps/legend", "/", "/robots.txt"}
-
-
-@pytest.fixture
-def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, the variable that allows the development wallet, and no other setting."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("L402_SECRET_KEYS", "L402_SECRET_KEYS_FILE", "L402_PROVIDER", "L402_LEDGER", "WEB_CONCURRENCY"):
-        # Set first, so that what a snippet sets is taken back too.
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("L402_DEV", "1")
 
 
 def members(answer: Any) -> dict[str, Any]:
@@ -75,6 +66,19 @@ def client_of(app: Any) -> Any:
     return app.test_client() if isinstance(app, Flask) else TestClient(app, client=("127.0.0.1", 50000))
 
 
+def applications(page: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Run a page's snippets in order; each application as soon as it stands there, and the names it stands among."""
+    document = Sybil([PythonCodeBlockParser()], path=str(page.parent)).parse(page)
+    document.namespace["__name__"] = "shop"  # Flask looks for its folder
+    seen: list[Any] = []
+    for example in document.examples():
+        example.evaluate()
+        app = document.namespace.get("app")
+        if app is not None and all(app is not each for each in seen):
+            seen.append(app)
+            yield app, document.namespace
+
+
 def check_audit(app: Any) -> None:
     """Case 66: everything that a page's application has is priced, but what frameworks bring with them."""
     brought = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/static/<path:filename>"}
@@ -87,19 +91,14 @@ def check_audit(app: Any) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_snippet_runs_and_every_application_sells(page: Path) -> None:
     """Run a page's snippets in order; buy each thing that an application on it sells, as soon as it stands there."""
-    document = Sybil([PythonCodeBlockParser()], path=str(page.parent)).parse(page)
-    document.namespace["__name__"] = "shop"  # Flask looks for its folder
-    applications: list[Any] = []
-    for example in document.examples():
-        example.evaluate()
-        app = document.namespace.get("app")
-        if app is not None and all(app is not seen for seen in applications):
-            applications.append(app)
-            check_audit(app)
-            for url in SOLD[page][len(applications) - 1]:
-                buy(client_of(app), url, document.namespace)
-    assert len(applications) == len(SOLD.get(page, []))
+    count = 0
+    for count, (app, namespace) in enumerate(applications(page), 1):
+        check_audit(app)
+        for url in SOLD[page][count - 1]:
+            buy(client_of(app), url, namespace)
+    assert count == len(SOLD.get(page, []))
     hidden = page.read_text().count("invisible-code-block: python")
+    document = Sybil([PythonCodeBlockParser()], path=str(page.parent)).parse(page)
     assert len(list(document.examples())) == len(fenced(page, "python")) + hidden
 
 

@@ -10,7 +10,7 @@ from l402_middleware.exchange.exchange import Exchange
 from l402_middleware.flow import Flow, Step, do, drive
 from l402_middleware.paywall.delivery import Delivery, Payment, Replay
 from l402_middleware.paywall.holds import Hold
-from l402_middleware.paywall.response import Response
+from l402_middleware.paywall.response import Response, unpack
 
 OFFER = Offer(21)
 ENDPOINT = "GET /thing"
@@ -37,6 +37,9 @@ class ModelHolds:
     charges: int = 0
     releases: int = 0
     kept: list[bytes] = field(default_factory=list)
+    """The bodies of the answers that were kept."""
+    kept_for: list[bytes | None] = field(default_factory=list)
+    """The digests of the request bodies that they are the answers to, None where not known."""
     pauses: bool = False
 
     def settle(self, hold: Hold, packed: bytes | None, replay_for: float) -> Flow[bool]:
@@ -52,7 +55,9 @@ class ModelHolds:
             self.is_held = False
             self.charges += 1
             if packed is not None:
-                self.kept.append(packed.partition(b"\n")[2])
+                response, to = unpack(packed, self.now())
+                self.kept.append(response.body)
+                self.kept_for.append(to.body_digest)
         else:
             # Another request took it over.
             self.is_held = False

@@ -1,17 +1,30 @@
 """The machine by its table: what each order of events leads to, and what cannot happen."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from l402_middleware import ConfigurationError, LedgerError, Offer
 from l402_middleware.exchange.exchange import BrokenProtocol, Exchange
-from l402_middleware.exchange.states import LEFT, TABLE, Input, Output, State
+from l402_middleware.exchange.states import LEFT_COUNTS, TABLE, Input, Output, State
 from l402_middleware.flow import drive
 from l402_middleware.paywall.rendering import undelivered
 
-from .model import ENDPOINT, MAX_BYTES, OFFER, REFUSAL, ModelHolds, decided, exchange_with, failing, passed, use
+from .model import (
+    ENDPOINT,
+    MAX_BYTES,
+    OFFER,
+    REFUSAL,
+    ModelHolds,
+    ModelPaywall,
+    decided,
+    exchange_with,
+    failing,
+    passed,
+    use,
+)
 
 BODY = (Input.PIECE, Input.NOTHING, Input.LAST)
 # Where whatever the application sends may go out: nothing is sold, it is paid for, or it tells of a refusal.
@@ -52,7 +65,7 @@ def test_nothing_goes_out_undecided() -> None:
 
 def test_only_what_begun_is_charged_to_those_who_leave() -> None:
     """A client that leaves is charged where something of its answer went out, and nowhere else."""
-    assert set(LEFT) == {State.BEGUN, State.PARTLY}
+    assert set(LEFT_COUNTS) == {State.BEGUN, State.PARTLY}
 
 
 @pytest.mark.parametrize(("offer", "endpoint"), [(Offer(21), ENDPOINT), (OFFER, "GET /another")])
@@ -107,7 +120,7 @@ WALKS: list[tuple[str, Walk, list[Output]]] = [
     ),
     (
         "a file that the server sends in parts",
-        lambda e: [head(e, length=6), e.unseen(4, is_last=False), e.unseen(2, is_last=False), drive(e.settle())],
+        lambda e: [head(e, length=6), e.unseen(5, is_last=False), e.unseen(1, is_last=False), drive(e.settle())],
         [Output.HOLD, Output.SEND, Output.SETTLE_FOR_GOOD, Output.SEND],
     ),
     (
@@ -153,7 +166,9 @@ def test_a_settlement_that_fails(begun: bool, outcome: Callable[[], bool]) -> No
     assert exchange.instead == undelivered()
     again = exchange.piece(b"one", is_last=True)
     assert again is (Output.CUT_OFF if begun else Output.DROP)
-    assert isinstance(exchange.cut_off(), LedgerError)
+    error = exchange.cut_off()
+    assert isinstance(error, LedgerError)
+    assert "begun" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -246,9 +261,48 @@ def test_a_decision_that_fails() -> None:
         exchange.refusal()
     assert not exchange.is_new(OFFER, ENDPOINT)
     assert [head(exchange), exchange.piece(b"goods", is_last=True)] == [Output.CUT_OFF] * 2
+    assert ENDPOINT in str(exchange.cut_off())
     assert not isinstance(exchange.cut_off(), LedgerError)
     assert [head(exchange, 500), exchange.piece(b"sorry", is_last=True)] == [Output.SEND] * 2
     drive(exchange.end())
+
+
+@pytest.mark.parametrize("default", [Offer(21), Offer(5)], ids=["the same terms", "others"])
+def test_a_default_that_was_decided_about(default: Offer) -> None:
+    """A middleware of ours further in does not ask again for the same terms; for others, or another sale, it does."""
+    paywall: Any = ModelPaywall(REFUSAL)
+    exchange = Exchange(paywall, (default, ENDPOINT))
+    assert not exchange.was_asked_for(OFFER)
+    exchange.is_new(default, ENDPOINT)
+    assert exchange.was_asked_for(OFFER) is default.has_terms_of(OFFER)
+    exchange = Exchange(paywall, (default, ENDPOINT))
+    exchange.is_new(OFFER, ENDPOINT)
+    assert not exchange.was_asked_for(OFFER)
+
+
+def test_what_an_answer_is_the_answer_to() -> None:
+    """The whole body of its request; where the handler did not read that to its end, nobody knows."""
+    for pieces, digest in [([b"half"], None), ([b"half", b"whole"], sha256(b"halfwhole").digest())]:
+        holds = ModelHolds()
+        exchange = decided(use(holds))
+        for number, piece in enumerate(pieces, 1):
+            exchange.read(piece, more=number < 2)
+        head(exchange)
+        exchange.piece(b"one", is_last=True)
+        drive(exchange.settle())
+        assert (holds.charges, holds.kept, holds.kept_for) == (1, [b"one"], [digest])
+
+
+def test_a_settlement_that_fails_when_the_client_has_left(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody is there to be told, so the operator is; the use is given back."""
+    holds = ModelHolds(failing)
+    exchange = decided(use(holds))
+    head(exchange)
+    exchange.piece(b"one", is_last=False)
+    exchange.client_left()
+    drive(exchange.end())
+    assert not holds.is_held
+    assert "the disk is full" in caplog.text
 
 
 def test_passes() -> None:
@@ -272,7 +326,7 @@ def test_what_is_not_in_the_table(act: Callable[[Exchange], Any]) -> None:
     """What neither ASGI nor WSGI allows is an error of the application's, and is not charged."""
     holds = ModelHolds()
     exchange = decided(use(holds))
-    with pytest.raises(BrokenProtocol):
+    with pytest.raises(BrokenProtocol, match="in the state"):
         act(exchange)
     drive(exchange.end())
     assert (holds.is_held, holds.charges) == (False, 0)
@@ -345,6 +399,20 @@ HEADS: list[tuple[str, Callable[[Exchange], list[Output]], list[Output], bytes |
         [Output.HOLD, Output.SEND_HEAD_ALONE],
         None,
         1,
+    ),
+    (
+        "a body that ends too early",
+        lambda e: [head(e, length=4), e.piece(b"one", is_last=True)],
+        [Output.HOLD, Output.SEND_HEAD_ALONE],
+        None,
+        1,
+    ),
+    (
+        "one that sends its client elsewhere, and has no body",
+        lambda e: [head(e, 300), e.piece(b"", is_last=True)],
+        [Output.HOLD, Output.SETTLE],
+        b"",
+        0,
     ),
     (
         "a body that was left out, and counted so",

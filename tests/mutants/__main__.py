@@ -41,8 +41,8 @@ def main(patterns: list[str]) -> int:
 
 def _dies_alone(name: str) -> bool:
     """Whether tests fail where the mutant lives from the start: mutmut switches it on after everything is imported."""
-    folder = "core" if ".core." in name else "paywall"
-    command = [sys.executable, "-m", "pytest", "--quiet", "--exitfirst", "-m", "not slow", f"tests/{folder}"]
+    room = name.split(".")[1]
+    command = [sys.executable, "-m", "pytest", "--quiet", "--exitfirst", "-m", "not slow", f"tests/{room}"]
     environment = os.environ | {"MUTANT_UNDER_TEST": name, "PYTHONPATH": "src"}
     done = subprocess.run(command, cwd="mutants", env=environment, capture_output=True, check=False)
     # 2 where it cannot even be imported.

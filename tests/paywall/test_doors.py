@@ -62,7 +62,7 @@ def test_listing_keys_voids_nothing(ledger: Keeper, caplog: pytest.LogCaptureFix
     shop = keyed(ledger)
     assert isinstance(shop.decide(OFFER, ask("GET /thing", credential)), Delivery)
     [line] = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert "paywall.ledger.kept_key().block()" in line.getMessage()
+    assert "`l402 keys show`" in line.getMessage()
     assert "L402_SECRET_KEYS" in line.getMessage()
     assert ledger.kept is not None
     assert ledger.kept not in caplog.text

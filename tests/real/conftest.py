@@ -28,6 +28,12 @@ def node_clients() -> lab.Client:
     return lab.node_clients()
 
 
+@pytest.fixture(scope="session")
+def mppx_client() -> lab.Client:
+    """The client of the Payment scheme's authors, run by node."""
+    return lab.mppx_client()
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[[ASGIApp], str]]:
     """Put an application on a real uvicorn on loopback, until the test ends; gives its URL."""

@@ -18,12 +18,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import httpx2
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
+from werkzeug.serving import make_server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 # Takes the job that a script in `clients/` describes, and gives what it made of it.
 Client: TypeAlias = Callable[[Any], Any]
@@ -35,7 +39,13 @@ _LNBITS = ("lnbits==1.6.2", "bitstring<5")
 _LNBITS_PYTHONS = ((3, 10), (3, 11), (3, 12))
 
 _CLIENTS = Path(__file__).with_name("clients")
-_PYTHON_CLIENTS = ("l402-requests==0.9.0", "bolthub==0.7.0", "l402kit==1.10.1")
+_PYTHON_CLIENTS = (
+    "l402-requests==0.9.0",
+    "bolthub==0.7.0",
+    "l402kit==1.10.1",
+    "lightning-enable-mcp==2.1.1",
+    "pympp==0.16.0",
+)
 
 _INSTALL_SECONDS = 900
 _START_SECONDS = 120
@@ -125,6 +135,20 @@ def serving(app: ASGIApp) -> Generator[str]:
 
 
 @contextmanager
+def serving_wsgi(app: "WSGIApplication") -> Generator[str]:
+    """The URL of `app` on a real Werkzeug server with a thread for each request, until the block ends."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
 def unused_address() -> Generator[str]:
     """A loopback URL at which, for as long as this lasts, nobody listens."""
     with socket.socket() as taken:
@@ -203,15 +227,24 @@ def python_clients(folder: Path) -> Client:
 
 def node_clients() -> Client:
     """Does jobs with `clients/lightning_tools.mjs`."""
+    return _node_clients("node-clients", _CLIENTS, "lightning_tools.mjs")
+
+
+def mppx_client() -> Client:
+    """Does jobs with `clients/mppx.mjs`."""
+    return _node_clients("mppx-client", _CLIENTS / "mppx", "mppx.mjs")
+
+
+def _node_clients(name: str, packages: Path, script: str) -> Client:
     node, npm = program("node"), program("npm")
 
     def install(folder: Path) -> None:
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(_CLIENTS / name, folder)
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(packages / file, folder)
         command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
 
-    folder = installed("node-clients", (_CLIENTS / "package-lock.json").read_text(), install)
-    return partial(_do, folder, node, str(_CLIENTS / "lightning_tools.mjs"))
+    folder = installed(name, (packages / "package-lock.json").read_text(), install)
+    return partial(_do, folder, node, str(_CLIENTS / script))
 
 
 def _do(folder: Path, interpreter: str, script: str, job: Any) -> Any:

@@ -8,7 +8,7 @@ from l402_middleware.flow import drive
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.schemes import L402Scheme, l402
 
-from ..paywall.shop import Shop, ask, code, deliver
+from ..paywall.shop import Shop, ask, code, deliver, members
 from ..paywall.test_redemption import token_id_of
 
 PASS = Offer(10, uses=None)
@@ -88,3 +88,12 @@ def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         padded = shop.buy(PASS).ljust(length)
         assert isinstance(shop.decide(PASS, ask("GET /thing", padded)), Delivery)
         assert (padded in reader._remembered) == (length == l402.MAX_REMEMBERED_BYTES)
+
+
+def test_a_fault_says_what_is_wrong() -> None:
+    """In a sentence for people, beside its code."""
+    shop = Shop()
+    credential = shop.buy(CALL)
+    told = members(shop.decide(CALL, ask("GET /thing", credential[:-1])))
+    assert told["code"] == "malformed-credential"
+    assert "well-formed" in told["title"]

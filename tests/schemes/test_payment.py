@@ -14,6 +14,7 @@ from l402_middleware import ConfigurationError, LedgerError, Offer, msats
 from l402_middleware.core import strict_json
 from l402_middleware.core.offered import PaymentOffer, parse_challenges
 from l402_middleware.core.payment import PaymentChallenge, PaymentCredential, read_receipt
+from l402_middleware.credentials import inspect
 from l402_middleware.flow import drive
 from l402_middleware.paywall.delivery import Delivery
 from l402_middleware.paywall.paywall import Decision
@@ -363,3 +364,29 @@ def test_any_bytes_are_a_refusal(values: list[bytes]) -> None:
     """Trap 11: a 402 or a 400, whatever the field holds; never the handler, never an error."""
     answer = Shop().decide(CALL, ask("GET /thing", *values))
     assert refusal(answer)[0] in (400, 402)
+
+
+@pytest.mark.parametrize("preimage", [None, "ab" * 32])
+def test_a_challenge_and_a_credential_can_be_inspected(preimage: str | None) -> None:
+    """`l402 inspect` shows both, with the invoice; of the preimage only whether it is the payment's."""
+    shop = Shop()
+    challenge = shop.decide(CALL, ask())
+    told = inspect(line_of(challenge).decode())
+    assert told["amount"] == "21 sat"
+    assert told["challenge"] == {
+        name: value for name, value in offered(challenge).parameters().items() if name != "request"
+    }
+    credential = pay(shop, challenge)
+    if preimage is not None:
+        credential = PaymentCredential(credential.challenge, {"preimage": preimage})
+    shown = inspect(f"Authorization: {credential.header()}")
+    assert shown.pop("preimage fits") == (preimage is None)
+    assert shown == told
+    assert credential.payload["preimage"] not in str(shown)
+
+
+@pytest.mark.parametrize("text", ["Payment", "Payment ", "Payment !", "Payment e30", 'Payment id="x"', "Payment a, b"])
+def test_what_cannot_be_inspected(text: str) -> None:
+    """It is said, and nothing of it is repeated."""
+    with pytest.raises(ValueError, match=r"neither|nothing|no invoice"):
+        inspect(text)

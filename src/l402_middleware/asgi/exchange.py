@@ -1,4 +1,4 @@
-"""What an exchange over ASGI has to do, be it HTTP or a WebSocket's handshake."""
+"""An exchange over ASGI: what HTTP and a WebSocket's handshake have in common."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -74,7 +74,7 @@ class ASGIExchange(Exchange):
                 await app(self.scope, self.receive, self.send)
         except Exception:
             has_failed = True
-            # Answered early, the application was cut off: what it makes of that concerns nobody.
+            # Answered early, the application was cut off: how it fails then is of no interest.
             if not self.is_over:
                 raise
         finally:

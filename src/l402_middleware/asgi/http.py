@@ -156,7 +156,7 @@ class HTTPExchange(ASGIExchange):
             if not self._may_stay():
                 raise
         except anyio.get_cancelled_exc_class():
-            # By the application's own time limit, it may be: a client that does not read could reach it.
+            # It may be the application's own time limit, which a client reaches by not reading.
             self.cut_short()
             raise
 

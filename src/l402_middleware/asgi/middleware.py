@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..exchange.exchange import refuse_other_than_paywall
 from ..flow import adrive
+from ..paywall.cors import wanted_method
 from ..paywall.offer import Offer, Price, Sale
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
 from .exchange import ASGIExchange
@@ -16,6 +17,7 @@ from .websocket import WebSocketExchange
 
 if TYPE_CHECKING:
     from ..paywall.paywall import Paywall
+    from ..paywall.response import Response
 
 current_exchange: ContextVar[ASGIExchange | None] = ContextVar("l402_exchange", default=None)
 """For endpoints that do not ask for their request."""
@@ -47,6 +49,10 @@ class PaywallMiddleware:
         kind = scope["type"]
         if kind == "http" and self._wallet_path is not None and self._is_for(self._wallet_path, scope):
             await answer_wallet(self.paywall, scope, send)
+        elif kind == "http" and scope["method"] == "OPTIONS" and (allowed := self._preflight(scope)) is not None:
+            await respond(allowed, scope, send)
+        elif kind == "http" and self.paywall.discovery is not None and (document := self._document(scope)) is not None:
+            await respond(document, scope, send)
         elif kind in ("http", "websocket"):
             outer = scope.get("l402")
             if outer is not None and outer.paywall is self.paywall:
@@ -78,6 +84,24 @@ class PaywallMiddleware:
         # Below its mount, as any path of the application's.
         return scope["path"].endswith(path) and split_path(scope)[1] == path
 
+    def is_sold(self, scope: Scope) -> bool:
+        """Whether a request like this one would have to pay."""
+        return self.whole is not None and whole_sale(self.whole, scope) is not None
+
+    def _preflight(self, scope: Scope) -> "Response | None":
+        """The answer to the preflight of a request that would have to pay, where browsers' scripts may pay at all."""
+        if self.paywall.cors is None or (method := wanted_method(scope["headers"])) is None:
+            return None
+        if not self.is_sold({**scope, "method": method.decode("ascii").upper()}):
+            return None
+        return self.paywall.cors.preflight(scope["headers"])
+
+    def _document(self, scope: Scope) -> "Response | None":
+        """What programs find the service by, where this request is for it."""
+        from ..discovery.documents import document_for  # noqa: PLC0415 - loaded where documents are asked for
+
+        return document_for(self, self.paywall, scope["method"], *split_path(scope))
+
     async def _joins(self, outer: ASGIExchange, scope: Scope) -> bool:
         """Decide within the exchange that another middleware of this paywall began; False where that refused it."""
         default, sale = self.sales(scope)
@@ -107,8 +131,8 @@ class L402Middleware(PaywallMiddleware):
     - `default`: an `Offer`, or a price as `Offer` takes it.
     - `free`: exact paths, decoded, below the `root_path`, without a query; another spelling of one is not free.
 
-    Raises `ConfigurationError`, also for an application with endpoints that `@l402_required` prices: such a one sells
-    the rest with its own framework's middleware, which takes `default` and `free` too.
+    Raises `ConfigurationError`, also for an application with endpoints that `@l402_required` prices: sell the rest
+    of that with its own framework's middleware, which takes `default` and `free` too.
     """
 
     def __init__(self, app: ASGIApp, paywall: "Paywall", *, default: Price | Offer, free: Iterable[str] = ()) -> None:
@@ -141,5 +165,10 @@ async def answer_wallet(paywall: "Paywall", scope: Scope, send: Send) -> None:
             scope["method"], scope["query_string"].decode("latin-1"), client[0] if client else None, scope["headers"]
         )
     )
+    await respond(response, scope, send)
+
+
+async def respond(response: "Response", scope: Scope, send: Send) -> None:
+    """Give a whole response past the application; HEAD gets its headers only."""
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})

@@ -14,11 +14,11 @@ _PRICE_IT: Final = "put @l402_required(price=...) under the route's decorator, o
 
 PREFLIGHT: Final = "OPTIONS is among its methods: a browser's preflight is asked to pay, and cannot"
 
-# A decorator under a decorator: deeper nesting than this is nobody's route.
+# A decorator under a decorator: nobody nests them deeper than this.
 _MAX_DEPTH: Final = 6
 
 
-# More decorators than this, one above another, are one that gives another object each time it is asked.
+# Nobody stacks more decorators than this: something in them gives a new object each time it is asked.
 _MAX_WRAPPED: Final = 100
 
 

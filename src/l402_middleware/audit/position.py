@@ -102,7 +102,7 @@ class Position:
 Found: TypeAlias = list[Finding] | None
 Explorer: TypeAlias = Callable[[Any, Position], Found]
 
-# More objects than these, one behind another, are no middleware: something gives another one each time it is asked.
+# Nobody wraps more middleware than this around an application: something gives a new object each time it is asked.
 _MAX_UNKNOWN: Final = 200
 
 _LISTED: Final = free("the paywall's list of free paths has it", "take it out of that list, or list it as an exception")

@@ -2,7 +2,10 @@
 
 import argparse
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
+
+from ..core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -29,6 +32,15 @@ def currency(text: str) -> str:
     return text.upper()
 
 
+def moment(text: str) -> float:
+    """A UTC day, or a moment of it."""
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("give a day such as 2026-01-31, or 2026-01-31T18:00 (UTC)") from None
+    return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
+
+
 def thirty_two_bytes(text: str) -> bytes:
     """A hash or an id."""
     try:
@@ -38,3 +50,12 @@ def thirty_two_bytes(text: str) -> bytes:
     if len(value) != 32:
         raise argparse.ArgumentTypeError("give 32 bytes as 64 hexadecimal digits")
     return value
+
+
+def fields(given: list[str]) -> list[tuple[str, str]]:
+    """The header fields that `--header` gave. Raises `ConfigurationError` for what is none."""
+    found = [re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~]*)", each) for each in given]
+    if None in found:
+        # Not repeated: it may hold a key.
+        raise ConfigurationError("--header is NAME:VALUE, in ASCII")
+    return [(each[1], each[2]) for each in found if each is not None]

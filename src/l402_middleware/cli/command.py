@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from ..audit.loading import LoadingError
 from ..core.errors import ConfigurationError, LedgerError
-from . import credentials, doctor, ledger, pay, routes
+from . import check, credentials, doctor, keys, ledger, pay, payments, routes
 from .output import Failure, printable
 
 
@@ -40,6 +40,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print JSON, for programs")
-    for module in (credentials, doctor, routes, ledger, pay):
+    for module in (credentials, doctor, check, routes, ledger, payments, keys, pay):
         module.add_commands(commands, as_json)
     return parser

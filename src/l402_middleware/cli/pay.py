@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ from ..client import Budget, L402Auth, MemoryStore, NotPaid, PaidInVain, Payment
 from ..client.asked import origin_of
 from ..client.wallets import wallet_from_url
 from ..core.errors import ConfigurationError
-from .arguments import small
+from .arguments import fields, small
 from .output import Failure, printable
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def _pay(options: argparse.Namespace) -> None:
         try:
             with (
                 httpx2.Client(auth=auth, timeout=options.timeout, follow_redirects=True) as client,
-                client.stream(method, options.url, content=body, headers=_headers(options.header)) as answer,
+                client.stream(method, options.url, content=body, headers=fields(options.header)) as answer,
             ):
                 _write(answer, options.output)
         except NotPaid as error:
@@ -154,17 +153,6 @@ def _write(answer: Any, path: str | None) -> None:
 def _copy(answer: Any, file: BinaryIO) -> None:
     for piece in answer.iter_bytes():
         file.write(piece)
-
-
-def _headers(given: list[str]) -> list[tuple[str, str]]:
-    headers = []
-    for each in given:
-        found = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~]*)", each)
-        if found is None:
-            # Not repeated: it may hold a key.
-            raise ConfigurationError("--header is NAME:VALUE, in ASCII")
-        headers.append((found[1], found[2]))
-    return headers
 
 
 def _data(given: str) -> bytes:

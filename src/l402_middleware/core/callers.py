@@ -9,7 +9,6 @@ programs that read it differently would let different callers in.
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
@@ -90,7 +89,6 @@ def _network(text: str) -> Network:
 
 
 # The same few peers come again and again, and the library takes 4 us for each. Small, because strangers fill it.
-@lru_cache(maxsize=256)
 def address_of(peer: str | None) -> Address | None:
     """The IP address that a server gives for the other end of a connection; None where there is none.
 

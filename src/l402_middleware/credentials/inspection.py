@@ -1,4 +1,4 @@
-"""What L402's strings say, for a person to read: a header's value, a macaroon, an invoice.
+"""What the strings of both schemes say, for a person to read: a header's value, a macaroon, an invoice.
 
 Nothing is verified here, no key is needed, and no preimage is ever given out.
 """
@@ -9,21 +9,26 @@ from hashlib import sha256
 from typing import TypeAlias
 
 from ..core import invoice, macaroon
+from ..core.auth_params import read_challenges
 from ..core.authorization import MAX_BYTES, decode_base64, parse_authorization
 from ..core.credential import IDENTIFIER_BYTES, VERSION
 from ..core.errors import BadCredential, InvalidInvoice
+from ..core.payment import SCHEME, PaymentChallenge, parse_payment_authorization
 
 Parts: TypeAlias = dict[str, "str | int | bool | list[str] | Parts | None"]
 
 _FIELD_NAME = re.compile(r"(?:WWW-Authenticate|Authorization)\s*:\s*", re.IGNORECASE)
 _SCHEME = re.compile(r"(?:L402|LSAT)\s+", re.IGNORECASE)
+_PAYMENT = re.compile(r"Payment\s+", re.IGNORECASE)
 _PARAMETER = re.compile(r'([a-z]+)\s*=\s*(?:"([^"]*)"|([^\s",]+))', re.IGNORECASE)
 _SECONDS = re.compile("[0-9]{1,15}", re.ASCII)
 _PREIMAGE = "preimage="
+_HEX = re.compile("[0-9a-f]{64}")
 
 
 def inspect(text: str) -> Parts:
-    """The parts of `text`: a WWW-Authenticate or Authorization value, a macaroon in base64, or a BOLT 11 invoice.
+    """The parts of `text`: a WWW-Authenticate or Authorization value of either scheme, a macaroon in base64, or a
+    BOLT 11 invoice.
 
     Raises `ValueError` that says, without repeating any of it, what about the text cannot be read.
     """
@@ -36,6 +41,8 @@ def inspect(text: str) -> Parts:
         parameters = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(text[scheme.end() :])}
         token = parameters.get("macaroon") or parameters.get("token")
         return _credential(text) if token is None else _challenge(token, parameters.get("invoice"))
+    if _PAYMENT.match(text):
+        return _payment(text)
     if text[:10].lower() == "lightning:" or text[:2].lower() == "ln":
         return {"invoice": _invoice(text)}
     return {"macaroon": _macaroon(text)}
@@ -59,6 +66,34 @@ def _credential(text: str) -> Parts:
         parts = {"macaroon": macaroons[0]}
     paid_hash = sha256(credential.preimage).hexdigest()
     parts["preimage fits"] = all(each.get("payment hash") == paid_hash for each in macaroons)
+    return parts
+
+
+def _payment(text: str) -> Parts:
+    """A challenge of the Payment scheme, or its credential; of which the preimage is not shown."""
+    challenges = [parameters for scheme, parameters in read_challenges([text.encode()]) if scheme == SCHEME]
+    try:
+        if len(challenges) == 1 and challenges[0]:
+            return _payment_challenge(PaymentChallenge.read(challenges[0]))
+        (credential,) = parse_payment_authorization([text.encode()])
+        parts = _payment_challenge(credential.challenge)
+    except (BadCredential, ValueError):
+        raise ValueError("the header's value is neither a Payment challenge nor one well-formed credential") from None
+    preimage = credential.payload.get("preimage")
+    is_preimage = isinstance(preimage, str) and _HEX.fullmatch(preimage)
+    paid_hash = sha256(bytes.fromhex(str(preimage))).hexdigest() if is_preimage else None
+    invoice_parts = parts.get("invoice")
+    parts["preimage fits"] = isinstance(invoice_parts, dict) and invoice_parts["payment hash"] == paid_hash
+    return parts
+
+
+def _payment_challenge(challenge: PaymentChallenge) -> Parts:
+    said: Parts = {name: value for name, value in challenge.parameters().items() if name != "request"}
+    request = challenge.request_members()
+    parts: Parts = {"challenge": said, "amount": f"{request.get('amount')} {request.get('currency')}"}
+    details = request.get("methodDetails")
+    if isinstance(details, dict) and isinstance(details.get("invoice"), str):
+        parts["invoice"] = _invoice(details["invoice"])
     return parts
 
 

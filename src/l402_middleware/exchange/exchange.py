@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Flow
+from ..paywall.cors import with_fields
 from ..paywall.delivery import Delivery
 from ..paywall.offer import Offer, Sale
 from ..paywall.rendering import undelivered
 from ..paywall.request import RequestView
 from ..paywall.response import Headers, Response, body_length
-from .states import CUT_SHORT_IS_LEFT, IS_OUT, LEFT, OVER, TABLE, Input, Output, State
+from .states import CUT_SHORT_IS_LEFT, IS_OUT, LEFT_COUNTS, OVER, TABLE, Input, Output, State
 
 if TYPE_CHECKING:
     # Whoever only decorates endpoints does not wait for all that decides about requests.
@@ -99,7 +100,7 @@ class Exchange:
         return self.decision if isinstance(self.decision, Response) else None
 
     def was_asked_for(self, offer: Offer) -> bool:
-        """Whether the default was decided about already, on the same terms: one middleware stands around its like."""
+        """Whether the default was decided about already, on the same terms, by a middleware of ours further out."""
         return self._sold is not None and self._sold == self.default and self._sold[0].has_terms_of(offer)
 
     def answer_now(self) -> Output:
@@ -109,7 +110,12 @@ class Exchange:
     @property
     def instead(self) -> Response:
         """What goes out in place of the application's answer."""
-        return self.decision if isinstance(self.decision, Response) else undelivered()
+        if isinstance(self.decision, Response):
+            return self.decision
+        answer = undelivered()
+        if self.decision is not None:
+            answer.headers[:] = with_fields(answer.headers, self.decision.cors)
+        return answer
 
     # The request's body.
 
@@ -168,7 +174,7 @@ class Exchange:
         return delivery.keeps and not is_short and not (is_last and is_missing)
 
     def unseen(self, size: int | None, *, is_last: bool) -> Output:
-        """So many bytes of the body, which the server takes from elsewhere; None where they are a whole file."""
+        """`size` bytes of the body, which the server takes from elsewhere; None where they are a whole file."""
         self._check(Input.PIECE)
         if isinstance(self.decision, Delivery):
             self.decision.forgo_copy()
@@ -202,8 +208,8 @@ class Exchange:
     def cut_off(self) -> Exception:
         """What to raise for `CUT_OFF`."""
         if self.decision is None:
-            endpoint = self._sold[1] if self._sold else "this request"
-            return RuntimeError(f"whether {endpoint} was paid for could not be decided, so it is not served")
+            assert self._sold is not None
+            return RuntimeError(f"whether {self._sold[1]} was paid for could not be decided, so it is not served")
         return LedgerError("the payment of an answer already begun could not be settled: it is cut off")
 
     # The end.
@@ -242,12 +248,12 @@ class Exchange:
 
         Raises what `charge_if` raises; then the use is given back.
         """
-        delivery, output = self.decision, LEFT.get(self.state, Output.RELEASE) if self.has_left else Output.RELEASE
+        delivery, counts = self.decision, self.has_left and self.state in LEFT_COUNTS
         self.state = State.CLOSED
         if not isinstance(delivery, Delivery):
             return
         try:
-            if output is Output.VANISH:
+            if counts:
                 yield from delivery.vanish()
         except LedgerError as error:
             log.error("the answer to a client that left could not be settled: %s", error)

@@ -139,10 +139,6 @@ class Output(Enum):
     """Do not tell the application that its client left: the copy that is kept needs the rest."""
     LEAVE = auto()
     """Tell the application that its client left."""
-    RELEASE = auto()
-    """Give the use back, where one is still held."""
-    VANISH = auto()
-    """Settle what a client left of its own accord, without a copy."""
 
 
 Row: TypeAlias = dict[Input, tuple[State, Output]]
@@ -268,7 +264,9 @@ Clients can have an answer cut off: by an ill-formed request beside this one, fo
 reading slowly, until Quart gives up. Given back, the use would buy all but the end of a stream, as often as they like.
 """
 
-LEFT: Final = {State.BEGUN: Output.VANISH, State.PARTLY: Output.VANISH}
-"""What an exchange ends with when its client left. In any other state, and where it did not leave, the use is given
-back, unless it was settled: who left before anything went out has nothing.
+LEFT_COUNTS: Final = frozenset({State.BEGUN, State.PARTLY})
+"""An answer that its client left here is settled, without a copy.
+
+In any other state the use is given back, unless it was settled already: who left before anything went out has nothing.
+So it is too where the client did not leave.
 """

@@ -1,4 +1,4 @@
-"""The body of a request that is answered before it was read: how much of it is taken from the client all the same.
+"""The body of a request that is answered before it was read: how much of it is still taken from the client.
 
 A server that closes a connection with bytes of it unread resets it: nginx then answers 502 in place of the answer, and
 urllib sees an error. So a part of the body is read and forgotten, after the answer went out and before it ends.

@@ -141,7 +141,7 @@ def day_of(at: float) -> int:
 
 
 def total_of(at: float, endpoint: str, what: What, msat: int) -> Total:
-    """What the record counts when this happens to a payment of so many msat."""
+    """What the record counts when this happens to a payment of `msat`."""
     return Total(day_of(at), endpoint, what, 1, msat if what == "paid" else 0)
 
 
@@ -186,6 +186,14 @@ class History:
     backend: str
     closed_with: int | None
     events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a ledger's payments, in no order, and perhaps none; `following` asks for the next page, None ends."""
+
+    payments: tuple[History, ...]
+    following: bytes | None
 
 
 class Ledger(Protocol):
@@ -267,6 +275,12 @@ class Ledger(Protocol):
 
     def history(self, payment_hash: bytes) -> Step[History | None]:
         """One payment, as long as it is remembered."""
+
+    def payments(self, following: bytes, most: int) -> Step[Page]:
+        """About `most` payments that are remembered: at first those that follow `b""`, then what the page says.
+
+        A payment that is there from the first page to the last is on one of them, perhaps on several.
+        """
 
     def keep_key(self, candidate: str) -> Step[str]:
         """The secret kept in this ledger; `candidate` is kept and returned where there is none yet."""

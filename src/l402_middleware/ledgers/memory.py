@@ -3,13 +3,14 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 from typing import TypeVar
 
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Step
-from .ledger import Claim, Closed, Credit, Credited, History, Outcome, Revoked, Total, What
+from .ledger import Claim, Closed, Credit, Credited, History, Outcome, Page, Revoked, Total, What
 from .memory_payment import Payment
+from .pages import page_of
 
 T = TypeVar("T")
 
@@ -102,6 +103,9 @@ class MemoryLedger:
 
     def history(self, payment_hash: bytes) -> Step[History | None]:
         return _Immediate(self._history, payment_hash)
+
+    def payments(self, following: bytes, most: int) -> Step[Page]:
+        return _Immediate(self._list_payments, following, most)
 
     def keep_key(self, candidate: str) -> Step[str]:
         return _Immediate(self._keep_key, candidate)
@@ -205,6 +209,11 @@ class MemoryLedger:
         with self._locked():
             payment = self._payments.get(payment_hash)
             return None if payment is None else payment.history()
+
+    def _list_payments(self, following: bytes, most: int) -> Page:
+        with self._locked():
+            hashes = nsmallest(most, (each for each in self._payments if each > following))
+            return page_of([self._payments[each].history() for each in hashes], most)
 
     def _add(self, total: Total) -> None:
         count, msat = self._totals.get((total.day, total.endpoint, total.what), (0, 0))

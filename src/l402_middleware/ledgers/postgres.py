@@ -18,12 +18,14 @@ from .ledger import (
     History,
     Kept,
     Outcome,
+    Page,
     Revoked,
     Spent,
     Total,
     decode_endpoint,
     encode_endpoint,
 )
+from .pages import page_of
 from .postgres_connections import Connections, Rows
 from .postgres_failures import place_of
 
@@ -139,7 +141,10 @@ class PostgresLedger:
         return self._step(_totals, _TOTALS, *(since, until) * 3)
 
     def history(self, payment_hash: bytes) -> Step[History | None]:
-        return self._step(lambda rows: _history(payment_hash, rows), _HISTORY, HISTORY_EVENTS, payment_hash)
+        return self._step(_history, _HISTORY, HISTORY_EVENTS, payment_hash)
+
+    def payments(self, following: bytes, most: int) -> Step[Page]:
+        return self._step(lambda rows: page_of(_histories(rows), most), _PAYMENTS, HISTORY_EVENTS, following, most)
 
     def keep_key(self, candidate: str) -> Step[str]:
         return self._step(_first, _KEEP_KEY, candidate)
@@ -208,8 +213,8 @@ _TOTALS = """
     GROUP BY day, endpoint, what
     ORDER BY day, endpoint, what COLLATE "C"
 """
-_HISTORY = """
-    SELECT token_id, endpoint, msat, bought, settled, shown_at, scheme, backend, closed_with, at, what
+_HISTORIES = """
+    SELECT payment_hash, token_id, endpoint, msat, bought, settled, shown_at, scheme, backend, closed_with, at, what
     FROM l402.payments p
     LEFT JOIN LATERAL (
         SELECT happened.*
@@ -224,9 +229,14 @@ _HISTORY = """
         ORDER BY happened.id DESC, happened.place DESC
         LIMIT %s
     ) AS newest ON true
-    WHERE payment_hash = %s
-    ORDER BY newest.id, newest.place
+    WHERE {}
+    ORDER BY payment_hash, newest.id, newest.place
 """
+_HISTORY = _HISTORIES.format("payment_hash = %s")
+_PAYMENTS = _HISTORIES.format(
+    "payment_hash = ANY (ARRAY("
+    "SELECT payment_hash FROM l402.payments WHERE payment_hash > %s ORDER BY payment_hash LIMIT %s))"
+)
 # The update changes nothing; without it, a key that is there already would not be returned.
 _KEEP_KEY = (
     "INSERT INTO l402.keys AS k (name, value) VALUES ('secret', %s) "
@@ -274,21 +284,16 @@ def _totals(rows: Rows) -> list[Total]:
     return [Total(day, decode_endpoint(endpoint), what, count, msat) for day, endpoint, what, count, msat in rows]
 
 
-def _history(payment_hash: bytes, rows: Rows) -> History | None:
-    if not rows:
-        return None
-    token_id, endpoint, msat, bought, settled, shown_at, scheme, backend, closed_with = rows[0][:9]
-    events = tuple(Event(at, what) for *_, at, what in rows if what is not None)
-    return History(
-        payment_hash,
-        token_id,
-        decode_endpoint(endpoint),
-        msat,
-        bought,
-        settled,
-        shown_at,
-        scheme,
-        backend,
-        closed_with,
-        events,
-    )
+def _history(rows: Rows) -> History | None:
+    return next(iter(_histories(rows)), None)
+
+
+def _histories(rows: Rows) -> list[History]:
+    """Payments, each of as many rows as it has events, and of one where it has none."""
+    found = []
+    for payment, its_rows in itertools.groupby(rows, key=lambda row: row[:10]):
+        payment_hash, token_id, endpoint, msat, bought, settled, shown_at, scheme, backend, closed_with = payment
+        events = tuple(Event(at, what) for *_, at, what in its_rows if what is not None)
+        terms = (decode_endpoint(endpoint), msat, bought, settled, shown_at, scheme, backend, closed_with)
+        found.append(History(payment_hash, token_id, *terms, events))
+    return found

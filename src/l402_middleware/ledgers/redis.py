@@ -1,5 +1,6 @@
 """The ledger for several machines: one Redis server."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from .ledger import (
     History,
     Kept,
     Outcome,
+    Page,
     Revoked,
     Spent,
     Total,
@@ -109,6 +111,9 @@ class RedisLedger:
     def history(self, payment_hash: bytes) -> Step[History | None]:
         return self._server.step(lambda: self._history(payment_hash))
 
+    def payments(self, following: bytes, most: int) -> Step[Page]:
+        return self._server.step(lambda: self._list_payments(following, most))
+
     def keep_key(self, candidate: str) -> Step[str]:
         """Raises `ConfigurationError`: whoever reads the server's memory, files or backups would have the key."""
         raise ConfigurationError(
@@ -150,7 +155,7 @@ class RedisLedger:
     def _renew(self, payment_hash: bytes, hold_id: bytes, lease_until: float) -> Flow[bool]:
         yield from self._check()
         keys = self._keys(payment_hash, 0)
-        renewed: int = yield from self._server.script(keys, "renew", hold_id, lease_until)
+        renewed: int = yield from self._server.script("renew", keys, hold_id, lease_until)
         return renewed == 1
 
     def _settle(
@@ -193,7 +198,7 @@ class RedisLedger:
         rows: list[Any] = []
         for total in totals:
             rows += (total.day, total.what, encode_endpoint(total.endpoint), total.count, total.msat)
-        yield from self._server.script(keys, "count", *rows)
+        yield from self._server.script("count", keys, *rows)
 
     def _list_totals(self, since: int, until: int) -> Flow[list[Total]]:
         yield from self._check()
@@ -210,6 +215,20 @@ class RedisLedger:
         found = yield from do(self._server.command("HGETALL", f"{self._root}payment:{payment_hash.hex()}"))
         return _read_history(payment_hash, found) if found else None
 
+    def _list_payments(self, following: bytes, most: int) -> Flow[Page]:
+        yield from self._check()
+        name = f"{self._root}payment:"
+        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", name) + "*"
+        scan = self._server.command("SCAN", following or b"0", "MATCH", pattern, "COUNT", most, "TYPE", "hash")
+        cursor, keys = yield from do(scan)
+        found = []
+        for key in keys:
+            payment_hash = bytes.fromhex(key.decode()[len(name) :])
+            # It may be forgotten meanwhile.
+            if (payment := (yield from self._history(payment_hash))) is not None:
+                found.append(payment)
+        return Page(tuple(found), None if int(cursor) == 0 else b"%d" % int(cursor))
+
     def _no_key(self) -> Flow[None]:
         yield from self._check()
 
@@ -220,7 +239,7 @@ class RedisLedger:
         yield from self._check()
         day = day_of(now)
         keys = self._keys(payment_hash, day, other)
-        return (yield from self._server.script(keys, verb, now, day, *arguments))
+        return (yield from self._server.script(verb, keys, now, day, *arguments))
 
     def _check(self) -> Flow[None]:
         if not self._checked:

@@ -1,9 +1,10 @@
--- What the Redis ledger does in one step. Redis runs a script to its end before it looks at anything else. This is its
--- first half: a payment, and what can be done with it. `redis_steps.lua` is the second.
+-- What the Redis ledger does in one step: a payment, and what can be done with it. `redis_steps.lua` has the steps
+-- themselves. `redis_scripts.py` makes a script of each verb, with those of these functions that it needs. Redis runs it
+-- to its end before it looks at anything else.
 --
 -- KEYS: the payment, its kept answers, the one that the first version kept, the totals of the day, the days that have
 -- totals, the revoked tokens, and for a top-up the payment that it comes from.
--- ARGV: the verb and its arguments. Times are unix seconds by the clocks of those who ask.
+-- ARGV: the arguments of the verb. Times are unix seconds by the clocks of those who ask.
 --
 -- A payment is a hash: the terms of its first claim, what was settled and confirmed, `hold:<id>` with the end of the
 -- lease and the request for each hold, `units:<id>` where it has not one unit, `kept:<request>` with the end of each
@@ -15,7 +16,8 @@
 
 local payment_key, answers, old_answer, totals, days, revoked, other_key = unpack(KEYS, 1, 7)
 
--- A payment in memory: what `save` has to write is in `changes`, and the names that it removes in `gone`.
+-- A payment in memory: what `save` has to write is in `changes`, and the names that it removes in `gone`. One that this
+-- step makes has a `life`, in milliseconds.
 local function load(key)
   local found = redis.call('HGETALL', key)
   if #found == 0 then
@@ -82,9 +84,13 @@ local function remember(payment, moment)
   end
 end
 
--- The holds whose lease has ended at `now`, the units of those that run, and of all. The one called `mine` runs.
+-- The holds whose lease has ended at `now`, the units of those that run, and of all. The one called `mine` runs. A
+-- payment that this step makes has none, and most payments are asked about once.
 local function holds_of(payment, now, mine)
   local ended, running, all = {}, 0, 0
+  if payment.life then
+    return ended, running, all
+  end
   for name, value in pairs(payment.state) do
     if name:sub(1, 5) == 'hold:' then
       local id = name:sub(6)

@@ -10,8 +10,6 @@ import os
 import weakref
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from hashlib import sha1
-from importlib import resources
 from typing import Any, Final, TypeVar
 
 import anyio.to_thread
@@ -23,13 +21,9 @@ from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Flow, Step, adrive, asyncio_loop, do, drive
 from .redis_failures import explain
 from .redis_pipe import Pipe
+from .redis_scripts import SCRIPTS
 
 T = TypeVar("T")
-
-SCRIPT: Final = "".join(
-    resources.files(__package__).joinpath(half).read_text("utf-8") for half in ("redis_payment.lua", "redis_steps.lua")
-)
-SCRIPT_SHA: Final = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 MAX_CONNECTIONS: Final = 64
 """How many blocking steps of one process are under way at once; further ones wait for a connection."""
@@ -60,13 +54,14 @@ class Server:
         """One command, as part of a flow; raises what the redis package raises."""
         return _Command(self, command)
 
-    def script(self, keys: list[str], *arguments: Any) -> Flow[Any]:
-        """Run a verb of the script."""
+    def script(self, verb: str, keys: list[str], *arguments: Any) -> Flow[Any]:
+        """Run the script of a verb."""
+        script = SCRIPTS[verb]
         try:
-            return (yield from do(self.command("EVALSHA", SCRIPT_SHA, len(keys), *keys, *arguments)))
+            return (yield from do(self.command("EVALSHA", script.sha, len(keys), *keys, *arguments)))
         except exceptions.NoScriptError:
             # It did not run: the server has been started anew, or never heard of it.
-            return (yield from do(self.command("EVAL", SCRIPT, len(keys), *keys, *arguments)))
+            return (yield from do(self.command("EVAL", script.text, len(keys), *keys, *arguments)))
 
     def check(self, *, allow_volatile: bool, assume_durable: bool) -> Flow[None]:
         """Refuse a server that may forget a payment: raises `LedgerError`, which says what to change there."""

@@ -1,6 +1,4 @@
--- The second half of the script: the steps, each of which is a verb. `redis_payment.lua` is the first.
-
-local verbs = {}
+-- The steps of the Redis ledger, each of which is a verb, for the payments of `redis_payment.lua`.
 
 -- The payment of a claim, remembered for as long as that asks for.
 local function shown(key, now, day, token_id, bought, endpoint, msat, forget_at, scheme, backend)
@@ -244,9 +242,7 @@ end
 -- KEYS are the days that have totals, and then the totals of a day for each five arguments.
 function verbs.count()
   days = KEYS[1]
-  for i = 2, #ARGV, 5 do
-    add(KEYS[(i + 8) / 5], unpack(ARGV, i, i + 4))
+  for i = 1, #ARGV, 5 do
+    add(KEYS[(i + 9) / 5], unpack(ARGV, i, i + 4))
   end
 end
-
-return verbs[ARGV[1]](unpack(ARGV, 2, 16))

@@ -11,7 +11,7 @@ from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Step
 from . import sqlite_record as record
 from . import sqlite_tables as tables
-from .ledger import Claim, Credit, History, Outcome, Total
+from .ledger import Claim, Credit, History, Outcome, Page, Total
 from .sqlite_writer import Operation, Writer
 
 T = TypeVar("T")
@@ -89,6 +89,9 @@ class SQLiteLedger:
 
     def history(self, payment_hash: bytes) -> Step[History | None]:
         return Operation(self._submit, lambda db: record.history(db, payment_hash))
+
+    def payments(self, following: bytes, most: int) -> Step[Page]:
+        return Operation(self._submit, lambda db: record.payments(db, following, most))
 
     def keep_key(self, candidate: str) -> Step[str]:
         return Operation(self._submit, lambda db: tables.keep_key(db, candidate))

@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from .ledger import HISTORY_EVENTS, Event, History, Total, What, total_of
+from .ledger import HISTORY_EVENTS, Event, History, Page, Total, What, total_of
+from .pages import page_of
 
 
 class Database(sqlite3.Connection):
@@ -20,6 +21,12 @@ class Database(sqlite3.Connection):
 
 # A line is some 25 characters long.
 _TOO_LONG: Final = 3 * 25 * HISTORY_EVENTS
+
+
+_HISTORY: Final = (
+    "SELECT payment_hash, token_id, endpoint, msat, uses, settled, coalesce(shown_at, 0.0), scheme, backend,"
+    " closed_with, events FROM payments"
+)
 
 
 def note(db: Database, payment_hash: bytes, at: float, what: What, *, settled: int = 0) -> None:
@@ -67,13 +74,17 @@ def totals(db: Database, since: int, until: int) -> list[Total]:
 
 def history(db: Database, payment_hash: bytes) -> History | None:
     """One payment that is there, with its events."""
-    row = db.execute(
-        "SELECT token_id, endpoint, msat, uses, settled, coalesce(shown_at, 0.0), scheme, backend, closed_with, events"
-        " FROM payments WHERE payment_hash = ?",
-        (payment_hash,),
-    ).fetchone()
-    if row is None:
-        return None
+    row = db.execute(f"{_HISTORY} WHERE payment_hash = ?", (payment_hash,)).fetchone()
+    return None if row is None else _read_history(*row)
+
+
+def payments(db: Database, following: bytes, most: int) -> Page:
+    """Those that are there."""
+    rows = db.execute(f"{_HISTORY} WHERE payment_hash > ? ORDER BY payment_hash LIMIT ?", (following, most))
+    return page_of([_read_history(*row) for row in rows], most)
+
+
+def _read_history(payment_hash: bytes, *row: Any) -> History:
     token_id, endpoint, msat, bought, settled, shown_at, scheme, backend, closed_with, lines = row
     parts = (line.split(" ") for line in lines.splitlines()[-HISTORY_EVENTS:])
     events = tuple(Event(float(at), cast(What, what)) for at, what in parts)

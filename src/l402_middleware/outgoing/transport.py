@@ -1,8 +1,8 @@
 """Sends a provider's HTTP requests, blocking or awaiting, and holds every answer to the same rules.
 
-Redirects are not followed (a node does not move), an answer is at most 256 KiB and comes within one deadline, only
-so many requests run at once, the environment's proxies and netrc are not used, and nothing of a request or an answer
-but its host and status reaches a message.
+Redirects are not followed (a node does not move), an answer is at most 256 KiB and comes within one deadline, the
+number of requests at once is bounded, the environment's proxies and netrc are not used, and nothing of a request or an
+answer but its host and status reaches a message.
 """
 
 import os

@@ -1,4 +1,5 @@
-"""Room for the bodies that are read before a handler runs: so many at a time, so many bytes together, so long each.
+"""Room for the bodies that are read before a handler runs: how many at a time, how many bytes
+in all, and how long each may take.
 
 Whoever sends them may be a stranger, so none of it grows with how many ask. Bytes are counted as they arrive, not as
 they are announced: room that nobody fills stays free for others.

@@ -14,7 +14,7 @@ _PEM = re.compile("-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\\s]+)-----END CERTI
 
 
 def callers_of(request: RequestView, bind: BindCaller | None) -> Callers:
-    """Those to whom a sale to who sends `request` is bound.
+    """The callers to whom a sale is bound, for the sender of `request`.
 
     Raises `Refusal` (403, `unknown-caller`) where that cannot be said: what nobody can use is not for sale.
     """

@@ -18,7 +18,7 @@ UNIX: Final = "unix"
 
 FORWARDING_HEADERS: Final = ("x-forwarded-for", "forwarded")
 
-# Of so many proxies in a row are looked at, from the right.
+# How many proxies in a row are looked at, from the right.
 MAX_HOPS: Final = 32
 
 # RFC 9110, section 5.1.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from ..core.errors import ConfigurationError
 from ..core.money import Msat
 from ..flow import Flow
+from .cors import with_fields
 from .offer import ChargeIf
 from .response import VARIES, AnswerTo, Headers, Response, pack, personal
 
@@ -67,6 +68,8 @@ class Delivery:
     _request_body_is_whole = False
     _body_digest: bytes | None = None
     _may_go_out = True
+    cors: Headers = []  # noqa: RUF012 - never changed in place
+    """Who may read the answer in a browser: fields for an answer that does not say so itself."""
 
     def __init__(
         self,
@@ -124,7 +127,7 @@ class Delivery:
         return len(self._copy or b"")
 
     def can_keep(self, length: int) -> bool:
-        """Whether a body of so many bytes would be kept, under the head that was noted."""
+        """Whether a body of this many bytes would be kept, under the head that was noted."""
         return self.stays and self._replay is not None and length <= self._replay.max_bytes
 
     def forget_head(self) -> Flow[None]:
@@ -154,7 +157,8 @@ class Delivery:
         if self._receipt and 200 <= status < 300 and self._charge_if(status):
             sent += self._receipt
         self._head = (status, sent)
-        return sent
+        # Not into the copy: the next to ask for it may be a page of another origin.
+        return with_fields(sent, self.cors) if self.cors else sent
 
     def take(self, piece: bytes) -> None:
         """Note a piece of the answer's body."""

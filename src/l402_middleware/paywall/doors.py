@@ -14,7 +14,7 @@ from ..schemes import CredentialFault, Fields, Offered, Sale, Scheme, SchemeSett
 from ..schemes.registry import SCHEMES
 from .response import VARIES
 
-# While a ledger cannot say whether it keeps a key, so many seconds lie between two questions.
+# Seconds between two questions to a ledger that could not say whether it keeps a key.
 ASK_EVERY: Final = 5.0
 
 log = logging.getLogger("l402_middleware")
@@ -78,7 +78,7 @@ class Doors:
                 log.warning(
                     "the ledger keeps a secret key of its own, from before keys were listed. What was sold under it "
                     "stays good where this ledger is used, and nowhere else until that key is listed too: "
-                    "paywall.ledger.kept_key().block() gives it; put it first in L402_SECRET_KEYS"
+                    "`l402 keys show` prints it; put it first in L402_SECRET_KEYS"
                 )
                 self._use(KeyRing([kept, *self._listed]))
             self.has_all_keys = True

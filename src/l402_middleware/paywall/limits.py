@@ -21,6 +21,9 @@ from ..flow import Call, Flow, Threads, do
 
 SLOTS: Final = 65_536
 
+# An index probes each endpoint by HEAD, GET and POST, hourly and all at once: so a hundred endpoints are probed.
+FOR_CRAWLERS: Final = 300
+
 # For a store that hangs: how long one question may take, and how long none is asked after that, in seconds.
 STORE_SECONDS: Final = 1.0
 STORE_PAUSE: Final = 5.0
@@ -45,12 +48,15 @@ class ChallengeLimit:
 
     Each process counts for itself; with `storage`, a URL that the package `limits` understands, all that name the same
     one count together as well. Where that fails they go on counting for themselves: nobody is served without payment
-    for that, and nobody is refused. Raises `ConfigurationError` for what cannot work.
+    for that, and nobody is refused. Where the service `has_crawlers`, each peer may have `FOR_CRAWLERS` an hour beyond
+    its rate. Raises `ConfigurationError` for what cannot work.
     """
 
     _key: bytes
 
-    def __init__(self, rate: str, storage: str | None, service: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, rate: str, storage: str | None, service: str, clock: Callable[[], float], *, has_crawlers: bool = False
+    ) -> None:
         found = re.fullmatch(r"([1-9]\d{0,8}) ?(?:/|per) ?(second|minute|hour|day)", str(rate).strip())
         if not found:
             raise ConfigurationError(
@@ -59,6 +65,7 @@ class ChallengeLimit:
         amount, unit = int(found[1]), found[2]
         self._clock = clock
         self._windows = Windows(amount, _SECONDS[unit])
+        self._for_crawlers = Windows(FOR_CRAWLERS, _SECONDS["hour"]) if has_crawlers else None
         self._store = None if storage is None else Store(storage, f"{amount}/{unit}", service)
 
     def use_keys(self, keys: KeyRing) -> None:
@@ -72,6 +79,8 @@ class ChallengeLimit:
         seconds = self._windows.take(slot, self._clock())
         if not seconds and self._store is not None:
             seconds = yield from do(Call[float](self._store.take, slot, threads=STORE_THREADS))
+        if seconds and self._for_crawlers is not None and not self._for_crawlers.take(slot, self._clock()):
+            return 0
         return math.ceil(seconds)
 
     def is_well(self) -> bool:

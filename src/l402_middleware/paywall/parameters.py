@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from ..invoicing.invoicing import MAX_EXPIRY
+from .service import service_from_text
 from .values import Number, OneOf, as_it_is, is_text, several, yes_or_no
 
 # The largest number that a setting may have: ten years in seconds, or a third of a gigabyte.
@@ -274,6 +275,22 @@ SETTINGS: Final = (
         example="`Payment-Authorization`",
         read=str,
         check=OneOf("Authorization", "Payment-Authorization"),
+    ),
+    Setting(
+        "cors",
+        "whose pages' scripts may read a 402, and the answer that they paid for: `\"*\"` for everybody's, or a list of "
+        "[origins](security.md#browsers); nobody's where not given",
+        setting="L402_CORS",
+        example="`https://shop.example`",
+        read=several,
+    ),
+    Setting(
+        "discovery",
+        "what the service is, a `Service`, for [documents by which programs find it](discovery.md); where not given, "
+        "there are none",
+        setting="L402_DISCOVERY",
+        example="`Weather: forecasts for every town`: a name, a colon, and what it does",
+        read=service_from_text,
     ),
     Setting(
         "observe",

@@ -22,6 +22,7 @@ from ..schemes.registry import names_in_order
 from .admission import Admission
 from .body_budget import BodyBudget
 from .client_address import ClientAddresses
+from .cors import Cors
 from .counters import Counters
 from .delivery import Delivery, Replay
 from .doors import Doors
@@ -36,6 +37,7 @@ from .redemption import Redemption
 from .rendering import render
 from .request import RequestView
 from .response import Response, json_response
+from .service import Service
 from .verdict import Admitted, Refused, Replayed, Unspent
 
 Decision: TypeAlias = Delivery | Response
@@ -75,10 +77,14 @@ class Paywall:
       where a price needs the body; those of paid requests have as much room of their own.
     - `body_seconds`: how long such a body may take, beside a second for every 16 KiB of it.
     - `price_threads`: threads of a process that may compute prices which take longer than a quarter of a second (3).
-      On an event loop, plain price functions have so many threads, and no others.
+      On an event loop, plain price functions run in these threads only.
     - `schemes`: the ways in which a caller can pay and show it, by name: "l402" and "payment".
     - `credential_header`: "Payment-Authorization" where the application has an Authorization of its own: Payment
       credentials then come there only, L402's there too.
+    - `cors`: the origins, such as "https://shop.example", whose pages' scripts may read a 402, and the answer that they
+      paid for; "*" for all. Preflights for what is sold are answered then, free of charge.
+    - `discovery`: a `Service`: what the service is. With it the application serves documents of what it sells, free of
+      charge: OpenAPI, /.well-known/l402-services and llms.txt.
     - `observe`: a plain function, or a list of them, that is told of each of `l402_middleware.events`, in the request's
       own thread or event loop: it has to be quick.
 
@@ -115,6 +121,8 @@ class Paywall:
         price_threads: int = 3,
         schemes: Iterable[str] = ("l402", "payment"),
         credential_header: str = "Authorization",
+        cors: Literal["*"] | Iterable[str] | None = None,
+        discovery: Service | None = None,
         observe: Observer | Iterable[Observer] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -158,16 +166,25 @@ class Paywall:
             credential_header=credential_header,
         )
         Caveats(service, unknown_caveats)
+        self.cors = None if cors is None else Cors(cors)
+        if not (discovery is None or isinstance(discovery, Service)):
+            raise ConfigurationError(f'discovery must be Service("a name", ...), not {discovery!r}')
+        self.discovery = discovery
+        self.schemes = names_in_order(schemes)
+        """The ways in which a caller can pay, by name."""
         addresses = ClientAddresses(trusted_proxies, forwarded_header, certificate_header)
         if limit_storage is not None and challenge_limit is None:
             raise ConfigurationError('limit_storage does nothing without challenge_limit, such as "60/minute"')
         self._limit = (
-            None if challenge_limit is None else ChallengeLimit(challenge_limit, limit_storage, service, clock)
+            None
+            if challenge_limit is None
+            else ChallengeLimit(challenge_limit, limit_storage, service, clock, has_crawlers=discovery is not None)
         )
         self._rates = Rates(clock=clock) if rates is None else rates
         self._counters = Counters(self.ledger)
+        self.schemes = names_in_order(schemes)
         self._doors = Doors(
-            names_in_order(schemes),
+            self.schemes,
             self.ledger,
             secret_keys,
             lambda keys: SchemeSettings(service, keys, self._invoicing.network, unknown_caveats, credential_header),
@@ -213,10 +230,16 @@ class Paywall:
         """
         verdict = yield from self._admission.decide(request, offer)
         if isinstance(verdict, Admitted):
+            if self.cors is not None:
+                verdict.delivery.cors = self.cors.fields(request.headers)
             return verdict.delivery
         if isinstance(verdict, Replayed | Unspent):
-            return verdict.answer
-        return render(verdict, request.header("accept"), self._doors.varies_with)
+            answer = verdict.answer
+        else:
+            answer = render(verdict, request.header("accept"), self._doors.varies_with)
+        if self.cors is not None:
+            self.cors.add_to(answer, request.headers)
+        return answer
 
     def _use_keys(self, keys: KeyRing) -> None:
         if self._limit:

@@ -20,7 +20,7 @@ from .observers import Observers
 from .offer import Offer, PriceFunction, as_amount
 from .request import RequestView
 
-# For so many seconds after a slow price, no thread but `price_threads` computes one.
+# For this many seconds after a slow price, at most `price_threads` threads compute prices.
 SLOW_FOR: Final = 60.0
 
 

@@ -70,7 +70,7 @@ def _lightning_address(backend: Backend, parts: SplitResult) -> Provider:
 
 
 def _nostr_wallet_connect(backend: Backend, parts: SplitResult) -> Provider:
-    # A wallet may name several relays, and more that is nothing to us.
+    # A wallet may name several relays, and other things that we do not need.
     named = parse_qsl(parts.query, keep_blank_values=True)
     ours = {*_places(backend), *backend.parameters}
     options = _parameters(backend, [pair for pair in named if pair[0] in ours])

@@ -25,7 +25,7 @@ _RETRY = 5.0
 # Seconds that a request without any rate waits for the one that is asking for it.
 _MAX_WAIT = 15.0
 
-# So many threads of a process wait for a first rate, and so many tasks: an event each loop wakes them all.
+# How many threads of a process may wait for a first rate, and how many tasks, which one event wakes in each loop.
 _WAITING_THREADS: Final = 3
 _WAITING_TASKS: Final = 10_000
 

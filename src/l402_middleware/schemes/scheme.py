@@ -101,13 +101,13 @@ class Scheme(Protocol):
     """By which `Paywall(schemes=...)` chooses it, and events name it."""
 
     varies_with: Sequence[bytes]
-    """The request fields that it looks at: what depends on one of these, no cache may give to who sends another."""
+    """The request fields that it looks at: no cache may give an answer to a request in which one of these differs."""
 
     def read(self, fields: Fields, now: float) -> Reading:
         """The credentials of this scheme in a request's header fields, at unix time `now`.
 
-        Raises nothing, whatever the bytes. A credential may stand in whichever fields the scheme says; those of other
-        schemes are nothing to it.
+        Raises nothing, whatever the bytes. A credential may stand in whichever fields the scheme says. It ignores those
+        of other schemes.
         """
 
     def challenge(self, sale: Sale, fields: Fields) -> Offered | None:

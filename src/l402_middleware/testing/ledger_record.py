@@ -180,6 +180,23 @@ class Recording(LedgerTests):
         assert {event.what for event in history.events} == {"released"}
         assert sums(take, ledger, first) == {"paid": 1, "released": 130}
 
+    def test_payments_are_listed(self, ledger: Ledger, another: Ledger, take: Take, now: float) -> None:
+        """Page by page, every payment that is remembered, as its history tells it."""
+        claims = [claim(now + number, bought=bought) for number, bought in enumerate((1, 2, None, 3) * 3)]
+        for each in claims:
+            assert isinstance(take(ledger.hold(each)), Held)
+        assert take(settle(ledger, claims[0])) is True
+        take(ledger.close_payment(claims[3].payment_hash, now + LEASE * 2))
+        for most in (10, 1000):
+            listed = {}
+            page = take(another.payments(b"", most))
+            listed.update({each.payment_hash: each for each in page.payments})
+            while page.following is not None:
+                page = take(another.payments(page.following, most))
+                listed.update({each.payment_hash: each for each in page.payments})
+            for each in claims:
+                assert listed[each.payment_hash] == take(another.history(each.payment_hash))
+
     def test_totals_outlive_their_payments(self, ledger: Ledger, another: Ledger, take: Take) -> None:
         """Case 53: a forgotten payment has no history any more, and every total is as it was."""
         now = time.time()

@@ -1,10 +1,11 @@
 """The middleware around any WSGI application, which sells everything."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..exchange.exchange import refuse_other_than_paywall
 from ..flow import drive
+from ..paywall.cors import Cors, wanted_method
 from ..paywall.offer import Offer, Price, Sale
 from ..paywall.whole_application import WholeApplication, endpoint_name, refuse_decorated
 from .environ import headers_of, method_of, split_path
@@ -27,8 +28,8 @@ class L402Middleware:
     - `default`: an `Offer`, or a price as `Offer` takes it.
     - `free`: exact paths, decoded, below `SCRIPT_NAME`, without a query; another spelling of one is not free.
 
-    Raises `ConfigurationError`, also for an application with views that `@l402_required` prices: such a one sells the
-    rest with `l402_middleware.flask.L402`, which takes `default` and `free` too.
+    Raises `ConfigurationError`, also for an application with views that `@l402_required` prices: sell the rest of
+    that with `l402_middleware.flask.L402`, which takes `default` and `free` too.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class L402Middleware:
         refuse_decorated(app)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        answer = answer_wallet(self.paywall, environ, start_response)
+        answer = answer_aside(
+            self, self.paywall, environ, start_response, lambda asked: whole_sale(self.whole, asked) is not None
+        )
         if answer is not None:
             return answer
         if not self._is_checked:
@@ -63,6 +66,40 @@ def whole_sale(whole: WholeApplication, environ: "WSGIEnvironment") -> Sale | No
     if path in whole.free:
         return None
     return whole.offer, endpoint_name(method_of(environ), mount, path)
+
+
+def answer_aside(
+    app: object,
+    paywall: "Paywall",
+    environ: "WSGIEnvironment",
+    start_response: "StartResponse",
+    is_sold: "Callable[[WSGIEnvironment], bool]",
+) -> list[bytes] | None:
+    """Answer what is not for the application: the development wallet, a preflight, a document of what `app` sells."""
+    if (answer := answer_wallet(paywall, environ, start_response)) is not None:
+        return answer
+    if paywall.cors is not None and environ["REQUEST_METHOD"] == "OPTIONS":
+        return _answer_preflight(paywall.cors, environ, start_response, is_sold)
+    if paywall.discovery is None:
+        return None
+    from ..discovery.documents import document_for  # noqa: PLC0415 - loaded where documents are asked for
+
+    document = document_for(app, paywall, environ["REQUEST_METHOD"], *split_path(environ))
+    return None if document is None else respond(document, environ, start_response)
+
+
+def _answer_preflight(
+    cors: Cors,
+    environ: "WSGIEnvironment",
+    start_response: "StartResponse",
+    is_sold: "Callable[[WSGIEnvironment], bool]",
+) -> list[bytes] | None:
+    """Answer the preflight of a request that would have to pay."""
+    headers = list(headers_of(environ))
+    method = wanted_method(headers)
+    if method is None or not is_sold({**environ, "REQUEST_METHOD": method.decode("ascii").upper()}):
+        return None
+    return respond(cors.preflight(headers), environ, start_response)
 
 
 def answer_wallet(

@@ -60,7 +60,7 @@ def wallet_from_url(url: str) -> Wallet:
     if parts.fragment:
         raise ConfigurationError("wallet URL: write a '#' in it as %23")
     if name == "nostr":
-        # A wallet may name several relays, and more that is nothing to us.
+        # A wallet may name several relays, and other things that we do not need.
         ours = {"secret", "secret_file", "secret_env", "network", "timeout"}
         options = _options(kind, [pair for pair in named if pair[0] in ours])
         query = urlencode([pair for pair in named if pair[0] not in ours] + [("secret", options.pop("secret"))])

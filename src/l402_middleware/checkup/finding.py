@@ -1,0 +1,33 @@
+"""What is said of a service."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Status: TypeAlias = Literal["ok", "note", "fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: "ok"; a "note", which may be meant; or a "fault", which loses somebody.
+
+    `code` is a stable name for programs, `said` a sentence for people, which may hold what the service sent.
+    """
+
+    status: Status
+    code: str
+    said: str
+
+
+def fault(code: str, said: str) -> Finding:
+    """Something that loses customers, or their money."""
+    return Finding("fault", code, said)
+
+
+def note(code: str, said: str) -> Finding:
+    """Something that may be meant."""
+    return Finding("note", code, said)
+
+
+def ok(code: str, said: str) -> Finding:
+    """Something that is as it should be."""
+    return Finding("ok", code, said)

@@ -1,0 +1,1 @@
+"""What was written for the first published version of this package, and what that sold: both stay good."""
