@@ -3,19 +3,18 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
-from l402_middleware import Offer
 from l402_middleware.core.errors import LedgerError
+from l402_middleware.events import Admitted, Challenged
 from l402_middleware.flow import Step, drive
 from l402_middleware.ledgers import MemoryLedger, SQLiteLedger
-from l402_middleware.ledgers.ledger import Total, day_of
+from l402_middleware.ledgers.ledger import Total, What, day_of
 from l402_middleware.paywall import counters
 from l402_middleware.paywall.counters import Counters
 
-from .shop import Shop, ask, code, deliver
 from .test_redemption import Ledger
 
 NOW = 1000.0
@@ -94,23 +93,22 @@ def test_a_forked_child_writes_its_own_counts_only(monkeypatch: pytest.MonkeyPat
     parent._ledger.close()
 
 
-@pytest.mark.parametrize("observe", [None, print])
-def test_what_is_counted(observe: Callable[[object], None] | None) -> None:
+CHALLENGED = Challenged(NOW, "GET /thing", "00", 10_000, None, ("l402",))
+REFUSED = Challenged(NOW, "GET /thing", "00", 10_000, "expired", ("l402",))
+PASS = Admitted(NOW, "GET /thing", "00", 10_000, None, "l402")
+SINGLE = Admitted(NOW, "GET /thing", "00", 10_000, 0, "l402")
+
+
+@pytest.mark.parametrize(
+    ("event", "what"), [(CHALLENGED, "offered"), (REFUSED, "refused"), (PASS, "delivered"), (SINGLE, None)]
+)
+def test_what_an_event_counts_as(event: Challenged | Admitted, what: What | None) -> None:
     """A challenge, one to somebody whose credential was no good, and a use of a pass; of others the ledger knows."""
-    shop = Shop({"observe": observe})
-    for uses in (None, 1):
-        offer = Offer(10, uses=uses)
-        credential = shop.buy(offer)
-        assert deliver(shop.decide(offer, ask("GET /thing", credential)))
-        assert code(shop.decide(offer, ask("GET /other", credential)))[1] == "wrong-endpoint"
-    shop.paywall.close()
-    counts = {(total.endpoint, total.what): total.count for total in shop.paywall.ledger.totals(0, 10**6).block()}
-    assert counts == {
-        ("GET /thing", "offered"): 2,
-        ("GET /thing", "paid"): 2,
-        ("GET /thing", "delivered"): 2,
-        ("GET /other", "refused"): 2,
-    }
+    ledger = MemoryLedger()
+    tallies = Counters(ledger)
+    tallies(event)
+    drive(tallies.flush())
+    assert ledger.totals(DAY, DAY).block() == ([Total(DAY, "GET /thing", what, 1)] if what else [])
 
 
 def test_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:

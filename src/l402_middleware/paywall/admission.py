@@ -20,7 +20,6 @@ from ..schemes import CredentialFault, Scheme, Shown
 from ..throttled_log import ThrottledLog
 from .caller_binding import certificate_in_header
 from .client_address import ClientAddresses
-from .counters import Counters
 from .doors import Doors
 from .observers import Observers
 from .offer import Offer
@@ -66,7 +65,6 @@ class Admission:
         redemption: Redemption,
         quoting: Quoting,
         observers: Observers,
-        counters: Counters,
         *,
         invalid_credential_status: int,
         clock: Callable[[], float],
@@ -76,7 +74,6 @@ class Admission:
         self._redemption = redemption
         self._quoting = quoting
         self._observers = observers
-        self._counters = counters
         self._invalid_credential_status = invalid_credential_status
         self._clock = clock
         self._log = ThrottledLog()
@@ -134,11 +131,9 @@ class Admission:
             raise ConfigurationError(
                 f"{request.endpoint_name} cannot be sold: none of the schemes can say {sale.terms.amount}"
             )
-        now = self._clock()
-        self._counters.add("refused" if fault else "offered", request.endpoint_name, now)
         self._observers.tell(
             events.Challenged,
-            now,
+            self._clock(),
             request.endpoint_name,
             sale.invoice.payment_hash.hex(),
             sale.terms.amount.msat,
@@ -151,16 +146,15 @@ class Admission:
         return Refused(status, code, title, scheme.problem_type(code), offers=tuple(offers.values()))
 
     def _tell(self, request: RequestView, shown: Shown, verdict: Admitted | Replayed | Unspent) -> None:
-        is_pass = shown.verified.terms.uses is None
-        if is_pass and isinstance(verdict, Admitted):
-            self._counters.add("delivered", request.endpoint_name, self._clock())
-        if not self._observers.anybody:
-            return
         if isinstance(verdict, Replayed):
             payment_hash = shown.verified.payment_hash.hex()
             self._observers.tell(events.Replayed, self._clock(), request.endpoint_name, payment_hash, shown.scheme.name)
-        elif isinstance(verdict, Admitted):
-            payment = verdict.delivery.payment
+            return
+        if isinstance(verdict, Unspent):
+            return
+        payment = verdict.delivery.payment
+        # What holds a use is counted by the ledger.
+        if payment.uses_left is None or self._observers.anybody:
             self._observers.tell(
                 events.Admitted,
                 self._clock(),

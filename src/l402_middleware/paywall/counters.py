@@ -15,6 +15,7 @@ from typing import Final
 from weakref import WeakSet
 
 from ..core.errors import LedgerError
+from ..events import Admitted, Challenged
 from ..flow import Flow, do, drive
 from ..ledgers.ledger import Ledger, Total, What, day_of
 
@@ -28,10 +29,9 @@ log = logging.getLogger("l402_middleware")
 
 
 class Counters:
-    """The counts of this process that the ledger does not have yet: challenges, and uses of passes.
+    """The counts of this process that the ledger does not have yet, made from the events of `KINDS`."""
 
-    The ledger itself counts what has a hold.
-    """
+    KINDS: Final = (Challenged, Admitted)
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -44,6 +44,13 @@ class Counters:
         """Nothing is counted yet. In a forked child too: its parent writes what that has counted."""
         self._counts: Counter[tuple[int, str, What]] = Counter()
         self._lock = threading.Lock()
+
+    def __call__(self, event: Challenged | Admitted) -> None:
+        """Count a challenge, or a use of a pass; the ledger itself counts what has a hold."""
+        if isinstance(event, Challenged):
+            self.add("offered" if event.why is None else "refused", event.endpoint, event.at)
+        elif event.uses_left is None:
+            self.add("delivered", event.endpoint, event.at)
 
     def add(self, what: What, endpoint: str, now: float) -> None:
         """Count one. The ledger has it within `FLUSH_EVERY` seconds, unless it fails."""

@@ -182,6 +182,7 @@ class Paywall:
         )
         self._rates = Rates(clock=clock) if rates is None else rates
         self._counters = Counters(self.ledger)
+        observers.listen(self._counters, *Counters.KINDS)
         self.schemes = names_in_order(schemes)
         self._doors = Doors(
             self.schemes,
@@ -217,7 +218,6 @@ class Paywall:
                 clock=clock,
             ),
             observers,
-            self._counters,
             invalid_credential_status=invalid_credential_status,
             clock=clock,
         )
