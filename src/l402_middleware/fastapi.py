@@ -23,7 +23,7 @@ from .paywall.offer import Conditions, Offer, Price, mark, offer_of, refuse_left
 from .paywall.paywall import Paywall
 from .paywall.settings import paywall_from_settings
 from .paywall.whole_application import WholeApplication, leads_on, whole_or_none
-from .routing import Terms, chosen_route, leaves, readers
+from .routing import RouteTerms, chosen_route, leaves, readers
 from .starlette import endpoint_name, guarded, l402_required
 
 __all__ = ["Free", "L402", "L402Middleware", "Priced", "get_payment", "l402_required"]  # noqa: RUF022 - plainly sorted
@@ -140,10 +140,10 @@ class _RefusedError(Exception):
     """Ends a request that has been answered; it never leaves the middleware."""
 
 
-_NO_TERMS: Final = Terms(None)
+_NO_TERMS: Final = RouteTerms(None)
 
 
-def terms_of(route: Any) -> Terms:
+def terms_of(route: Any) -> RouteTerms:
     """What a route's decorator and dependencies say. Raises `ConfigurationError` where its own ones contradict.
 
     It takes a route, a `fastapi.routing.RouteContext` of an included one, or None.
@@ -164,7 +164,7 @@ def terms_of(route: Any) -> Terms:
     tags = [tag for level in levels for tag in level]
     if decorated is None and not tags:
         return _NO_TERMS
-    return Terms(decorated or tags[-1].offer, tags)
+    return RouteTerms(decorated or tags[-1].offer, tags)
 
 
 def _tags(dependant: Dependant) -> Iterator[PriceTag]:
@@ -174,9 +174,9 @@ def _tags(dependant: Dependant) -> Iterator[PriceTag]:
         yield from _tags(each)
 
 
-def _known_terms(route: Any) -> Terms:
+def _known_terms(route: Any) -> RouteTerms:
     """`terms_of`, found out once per route: FastAPI makes another one of it where what it depends on changes."""
-    terms: Terms | None = getattr(route, _TERMS, None)
+    terms: RouteTerms | None = getattr(route, _TERMS, None)
     if terms is None:
         terms = terms_of(route)
         if getattr(route, "dependant", None) is not None:
@@ -184,7 +184,7 @@ def _known_terms(route: Any) -> Terms:
     return terms
 
 
-def _read(route: Any, app: Any) -> Terms | None:
+def _read(route: Any, app: Any) -> RouteTerms | None:
     """What a FastAPI route says. Raises `ConfigurationError` where its decorators were left out of it."""
     terms = _known_terms(route)
     if terms is not _NO_TERMS:
@@ -231,7 +231,7 @@ class _PricedDocument:
             add_service(made, self._service)
         return made
 
-    def _offer(self, terms: Terms, path: str) -> Offer | None:
+    def _offer(self, terms: RouteTerms, path: str) -> Offer | None:
         if self._whole is None or terms is not _NO_TERMS or self._mount + path in self._whole.free:
             return terms.offer
         return self._whole.offer

@@ -28,14 +28,14 @@ _MAX_MOUNTS: Final = 50
 _INCLUSION: Final = "effective_route_context"
 
 
-class Terms(NamedTuple):
+class RouteTerms(NamedTuple):
     """What stands at a route about its price: an offer, or None where it is given away; and what says so."""
 
     offer: Offer | None
     tags: Sequence[object] = ()
 
 
-readers: Final[list[Callable[[Any, Any], Terms | None]]] = []
+readers: Final[list[Callable[[Any, Any], RouteTerms | None]]] = []
 """What frameworks on top of Starlette say of a route, beside its endpoint's decorator; each adds its own.
 
 A reader takes the route and the application, or None where that is not to be looked at. It gives None where nothing
@@ -60,7 +60,7 @@ class Choice(NamedTuple):
         return self.scope.get("endpoint")
 
 
-def terms_beside(route: Any, app: Any = None) -> Terms | None:
+def terms_beside(route: Any, app: Any = None) -> RouteTerms | None:
     """What the framework has at this route; None where that is nothing. Raises `ConfigurationError` as a reader."""
     return next(filter(None, (read(route, app) for read in readers)), None)
 

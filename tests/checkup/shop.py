@@ -19,7 +19,7 @@ from l402_middleware.starlette import L402Middleware, l402_required
 
 
 @dataclass
-class Answer:
+class ServiceAnswer:
     """An answer on its way out, which a fault may change; `asked` is the request's method, path and headers."""
 
     asked: tuple[str, str, dict[str, str]]
@@ -48,7 +48,7 @@ class Answer:
             self.body = json.dumps(json.loads(self.body) | members).encode()
 
 
-Fault = Callable[[Answer], None]
+Fault = Callable[[ServiceAnswer], None]
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Shop:
             await self.app(scope, receive, keep)
         given = {key.decode(): value.decode() for key, value in scope["headers"]}
         headers = [(key.decode().lower(), value.decode()) for key, value in start["headers"]]
-        answer = Answer((scope["method"], scope["path"], given), start["status"], headers, body)
+        answer = ServiceAnswer((scope["method"], scope["path"], given), start["status"], headers, body)
         self.fault(answer)
         answer.put("content-length", None if scope["method"] == "HEAD" else str(len(answer.body)))
         sent = [(key.encode(), value.encode("latin-1")) for key, value in answer.headers]
@@ -99,7 +99,7 @@ def shop(**options: Any) -> Shop:
 
 
 def _challenge(change: Fault) -> Fault:
-    def only(answer: Answer) -> None:
+    def only(answer: ServiceAnswer) -> None:
         if answer.status == 402:
             change(answer)
 
@@ -107,7 +107,7 @@ def _challenge(change: Fault) -> Fault:
 
 
 def _where(method: str, change: Fault) -> Fault:
-    def only(answer: Answer) -> None:
+    def only(answer: ServiceAnswer) -> None:
         if answer.asked[0] == method and answer.asked[1] == "/forecast":
             change(answer)
 
@@ -119,7 +119,7 @@ def _with_credential(change: Fault) -> Fault:
 
 
 def _status(status: int, **headers: str) -> Fault:
-    def change(answer: Answer) -> None:
+    def change(answer: ServiceAnswer) -> None:
         answer.status = status
         answer.put("www-authenticate", None)
         for name, value in headers.items():
@@ -128,7 +128,7 @@ def _status(status: int, **headers: str) -> Fault:
     return change
 
 
-def _allow_cookies(answer: Answer) -> None:
+def _allow_cookies(answer: ServiceAnswer) -> None:
     answer.put("access-control-allow-credentials", "true")
     if answer.has("access-control-allow-origin"):
         answer.put("access-control-allow-origin", answer.asked[2]["origin"])

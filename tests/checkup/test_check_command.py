@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from l402_middleware.checkup import examine
-from l402_middleware.checkup.answer import Answer
+from l402_middleware.checkup.answer import ServiceAnswer
 from l402_middleware.cli import main
 from l402_middleware.discovery import Service
 from tests.real.lab import serving, unused_address
@@ -137,9 +137,9 @@ def test_what_time_and_the_line_do() -> None:
     """An invoice that ends, and a service that anybody on the way can listen to."""
     app = TestClient(made.shop().app)
 
-    def ask(method: str, url: str, headers: Mapping[str, str]) -> Answer:
+    def ask(method: str, url: str, headers: Mapping[str, str]) -> ServiceAnswer:
         given = app.request(method, urlsplit(url).path, headers=dict(headers))
-        return Answer(given.status_code, list(given.headers.raw), given.content)
+        return ServiceAnswer(given.status_code, list(given.headers.raw), given.content)
 
     found = {
         (each.status, each.code) for each in examine("GET", "http://shop.example/forecast", ask, time.time() + 600)

@@ -25,7 +25,7 @@ from l402_middleware.core.errors import BadCredential
 from l402_middleware.core.invoice import decode
 from l402_middleware.core.keys import KeyRing, generate_key
 from l402_middleware.core.money import Msat, sats
-from l402_middleware.core.payment import Receipt, parse_payment_authorization
+from l402_middleware.core.payment import PaymentReceipt, parse_payment_authorization
 from l402_middleware.core.payment_problems import STATUS, problem_type
 from l402_middleware.flow import drive
 from l402_middleware.providers import DevNode, InvoiceRequest
@@ -137,7 +137,7 @@ def drafts_shop(bank: Bank) -> Starlette:
                 if verified.payment_hash in used:
                     raise BadCredential("already-used")
                 used.add(verified.payment_hash)
-                receipt = Receipt(credentials[0].challenge.id, verified.payment_hash.hex(), int(time.time()))
+                receipt = PaymentReceipt(credentials[0].challenge.id, verified.payment_hash.hex(), int(time.time()))
                 headers = {"Payment-Receipt": receipt.header(), "Cache-Control": "private"}
                 return JSONResponse({"query": request.url.query}, headers=headers)
         except BadCredential as error:

@@ -15,7 +15,7 @@ from l402_middleware.core.errors import ConfigurationError
 from l402_middleware.core.invoice import decode
 from l402_middleware.core.keys import KeyRing
 from l402_middleware.core.money import sats
-from l402_middleware.core.payment import Receipt, parse_payment_authorization
+from l402_middleware.core.payment import PaymentReceipt, parse_payment_authorization
 
 from .by_hand import (
     ASKED,
@@ -344,7 +344,7 @@ def test_the_scheme_is_the_callers_choice(wallet: HandWallet, schemes: Any, sche
 
 def test_a_payment_challenge_is_paid(buyer: Buyer) -> None:
     """The credential is one that the draft's server verifies; its receipt is in ours."""
-    receipt = Receipt("id", payment_hash(1).hex(), NOW).header()
+    receipt = PaymentReceipt("id", payment_hash(1).hex(), NOW).header()
     server = Server([answer(402, payment(1)), answer(200, receipt=receipt)])
     done, _ = bought(buyer, server)
     (credential,) = parse_payment_authorization([str(server.sent[1]).encode()])

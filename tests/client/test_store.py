@@ -12,7 +12,7 @@ import pytest
 
 from l402_middleware.client import Budget, MemoryStore, NotPaid, SQLiteStore
 from l402_middleware.client.purchase import Purchase
-from l402_middleware.client.store import Busy
+from l402_middleware.client.store import AnotherBuys
 from l402_middleware.core.errors import ConfigurationError, LedgerError
 
 from .by_hand import ASKED, NOW, foreign, payment_hash, preimage
@@ -54,11 +54,11 @@ def test_what_many_may_use_is_bought_by_one(store: MemoryStore) -> None:
     """Others are told that it is on its way; once it was honoured, all may use it."""
     mine: set[bytes] = set()
     store.begin(purchase(1, uses=5), BUDGET, mine)
-    assert isinstance(store.open(ASKED, NOW, set()), Busy)
-    assert isinstance(store.begin(purchase(2, uses=5), BUDGET, set()), Busy)
+    assert isinstance(store.open(ASKED, NOW, set()), AnotherBuys)
+    assert isinstance(store.begin(purchase(2, uses=5), BUDGET, set()), AnotherBuys)
     assert len(store.purchases()) == 1
     store.paid(payment_hash(1), preimage(1), 0)
-    assert isinstance(store.open(ASKED, NOW, set()), Busy)
+    assert isinstance(store.open(ASKED, NOW, set()), AnotherBuys)
     store.answered(payment_hash(1))
     for _ in range(2):
         others: set[bytes] = set()

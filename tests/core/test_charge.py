@@ -24,7 +24,7 @@ from l402_middleware.core.money import sats
 from l402_middleware.core.payment import (
     PaymentChallenge,
     PaymentCredential,
-    Receipt,
+    PaymentReceipt,
     parse_payment_authorization,
     read_receipt,
 )
@@ -230,7 +230,7 @@ def test_secrets_are_not_shown() -> None:
 
 def test_a_receipt_comes_back() -> None:
     """Canonical, with the payment hash and never the preimage."""
-    header = Receipt(CHALLENGE.id, invoice().payment_hash.hex(), NOW).header()
+    header = PaymentReceipt(CHALLENGE.id, invoice().payment_hash.hex(), NOW).header()
     assert strict_json.canonical(read_receipt(header)) == base64url.decode(header)
     assert read_receipt(header) == {
         "challengeId": CHALLENGE.id,

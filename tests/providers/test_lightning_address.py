@@ -22,7 +22,7 @@ from l402_middleware.core.money import Msat, msats, sats
 from l402_middleware.flow import Flow, adrive, drive
 from l402_middleware.invoicing.invoicing import Invoicing
 from l402_middleware.outgoing.guard import GuardedTransport, Resolve, is_public
-from l402_middleware.outgoing.transport import Send, Transport
+from l402_middleware.outgoing.transport import SendRequest, Transport
 from l402_middleware.paywall.request import Body
 from l402_middleware.providers import InvoiceRequest, LightningAddress, Provider, VerifiableLightningAddress
 from l402_middleware.testing.provider_contract import (
@@ -147,7 +147,7 @@ def test_where_an_address_leads(address: str, url: str) -> None:
     assert isinstance(step, Resolve)
     assert step.host == httpx2.URL(url).host
     sent = flow.send(["192.0.2.1"] if httpx2.URL(url).host in ("127.0.0.1", "pay.internal") else ["8.8.8.8"])
-    assert isinstance(sent, Send)
+    assert isinstance(sent, SendRequest)
     assert sent.request.url.raw_path == httpx2.URL(url).raw_path
     assert (sent.request.url.scheme, sent.request.headers["Host"]) == (httpx2.URL(url).scheme, urlsplit(url).netloc)
 
@@ -582,12 +582,12 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
     assert is_public(address) is public
 
 
-def asked(url: str, addresses: list[str], **settings: Any) -> Send:
+def asked(url: str, addresses: list[str], **settings: Any) -> SendRequest:
     """The request that goes out for a URL whose host has these addresses."""
     flow = GuardedTransport(5, **settings).get(url)
     assert isinstance(next(flow), Resolve)
     step = flow.send(addresses)
-    assert isinstance(step, Send)
+    assert isinstance(step, SendRequest)
     return step
 
 

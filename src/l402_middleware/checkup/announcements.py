@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from .answer import Answer
-from .finding import Finding, fault, note, ok
+from .answer import ServiceAnswer
+from .finding import Objection, fault, note, ok
 
 OPENAPI: Final = "/openapi.json"
 SERVICES: Final = "/.well-known/l402-services"
@@ -15,7 +15,7 @@ LLMS: Final = "/llms.txt"
 DOCUMENTS: Final = (OPENAPI, SERVICES, LLMS)
 
 
-def on_documents(answers: Mapping[str, Answer], method: str, url: str, msat: int | None) -> Iterator[Finding]:
+def on_documents(answers: Mapping[str, ServiceAnswer], method: str, url: str, msat: int | None) -> Iterator[Objection]:
     """What is to be said of the documents of that name, with `msat` as the price that a request for `url` was asked."""
     missing = [name for name, answer in answers.items() if answer.status in (404, 405, 410)]
     if missing:
@@ -25,7 +25,7 @@ def on_documents(answers: Mapping[str, Answer], method: str, url: str, msat: int
             yield from _on_document(name, answer, method, url, msat)
 
 
-def _on_document(name: str, answer: Answer, method: str, url: str, msat: int | None) -> Iterator[Finding]:
+def _on_document(name: str, answer: ServiceAnswer, method: str, url: str, msat: int | None) -> Iterator[Objection]:
     if answer.status in (401, 402):
         yield fault("document-charged", f"{name} is answered by {answer.status}: nobody can read what there is to buy")
     elif answer.status != 200:
@@ -43,7 +43,7 @@ def _on_document(name: str, answer: Answer, method: str, url: str, msat: int | N
         yield from _on_price(name, document, method, url, msat)
 
 
-def _on_price(name: str, document: dict[str, Any], method: str, url: str, msat: int | None) -> Iterator[Finding]:
+def _on_price(name: str, document: dict[str, Any], method: str, url: str, msat: int | None) -> Iterator[Objection]:
     path = unquote(urlsplit(url).path) or "/"
     found = list(_announced(name, document, "GET" if method == "HEAD" else method, path))
     if not found:

@@ -12,7 +12,7 @@ MAX_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServiceAnswer:
     """A status, raw header fields and the body's beginning; `is_cut` where it went on beyond 64 KiB."""
 
     status: int
@@ -54,5 +54,5 @@ def payment_of(offers: list[Offered]) -> PaymentOffer | None:
     return next((each for each in offers if isinstance(each, PaymentOffer)), None)
 
 
-Ask: TypeAlias = Callable[[str, str, Mapping[str, str]], Answer]
+Ask: TypeAlias = Callable[[str, str, Mapping[str, str]], ServiceAnswer]
 """Sends a request: its method, its URL, and header fields beside those that every request has."""

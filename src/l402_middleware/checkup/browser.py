@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
-from .answer import Answer
-from .finding import Finding, fault, note, ok
+from .answer import ServiceAnswer
+from .finding import Objection, fault, note, ok
 
 ORIGIN: Final = "https://l402-check.example"
 """Whose page asks."""
 
 
-def on_preflight(challenge: Answer, preflight: Answer) -> Iterator[Finding]:
+def on_preflight(challenge: ServiceAnswer, preflight: ServiceAnswer) -> Iterator[Objection]:
     """What is to be said of a 402 that a page of `ORIGIN` got, and of the preflight of a request that pays."""
     if preflight.status in (401, 402):
         yield fault("preflight-charged", f"a browser's preflight is answered by {preflight.status}, and cannot pay")

@@ -8,8 +8,8 @@ from ..client.errors import NotPaid
 from ..client.quote import quote
 from ..core.errors import InvalidInvoice
 from ..core.invoice import Invoice, decode
-from .answer import Answer, l402_of, payment_of
-from .finding import Finding, fault, note, ok
+from .answer import ServiceAnswer, l402_of, payment_of
+from .finding import Objection, fault, note, ok
 
 # As 402index's crawler reads one.
 _INDEXED: Final = re.compile(rb"(?:L402|LSAT) ", re.IGNORECASE)
@@ -20,7 +20,7 @@ _MIN_INVOICE: Final = 100
 _DIALOGS: Final = re.compile(rb"(?:^|,)\s*(?:Basic|Digest|Negotiate|NTLM)(?:\s|,|$)", re.IGNORECASE)
 
 
-def on_challenge(url: str, answer: Answer, now: float) -> Iterator[Finding]:
+def on_challenge(url: str, answer: ServiceAnswer, now: float) -> Iterator[Objection]:
     """What is to be said of the 402 that a request without a credential got; `now` is in unix seconds."""
     yield from _on_readers(answer)
     if answer.is_cut:
@@ -33,7 +33,7 @@ def on_challenge(url: str, answer: Answer, now: float) -> Iterator[Finding]:
     yield from _on_body(answer)
 
 
-def _on_readers(answer: Answer) -> Iterator[Finding]:
+def _on_readers(answer: ServiceAnswer) -> Iterator[Objection]:
     offers = answer.offers
     l402, payment = l402_of(offers), payment_of(offers)
     if not offers:
@@ -59,7 +59,7 @@ def _on_readers(answer: Answer) -> Iterator[Finding]:
         yield ok("readers", f"read by {', '.join(readers)}")
 
 
-def _on_invoices(url: str, answer: Answer, now: float) -> Iterator[Finding]:
+def _on_invoices(url: str, answer: ServiceAnswer, now: float) -> Iterator[Objection]:
     hashes = set()
     for offer in answer.offers:
         try:
@@ -81,7 +81,7 @@ def _on_invoices(url: str, answer: Answer, now: float) -> Iterator[Finding]:
         yield fault("two-invoices", "the schemes name different payments: who pays one is asked for the other")
 
 
-def _on_body(answer: Answer) -> Iterator[Finding]:
+def _on_body(answer: ServiceAnswer) -> Iterator[Objection]:
     members = answer.members()
     if not members:
         yield note("no-body", "the body is no JSON object: clients that read nothing else do not see the price")
@@ -101,7 +101,7 @@ def _on_body(answer: Answer) -> Iterator[Finding]:
         yield fault("body-contradicts", "the body has another payment_hash than the invoice")
 
 
-def invoice_of(answer: Answer) -> Invoice | None:
+def invoice_of(answer: ServiceAnswer) -> Invoice | None:
     """The first invoice that can be read."""
     for offer in answer.offers:
         try:

@@ -6,10 +6,10 @@ from urllib.parse import urljoin
 
 from ..client.asked import is_private_line, origin_of
 from .announcements import DOCUMENTS, on_documents
-from .answer import Answer, Ask, l402_of
+from .answer import Ask, ServiceAnswer, l402_of
 from .browser import ORIGIN, on_preflight
 from .challenge import invoice_of, on_challenge
-from .finding import Finding, fault, note, ok
+from .finding import Objection, fault, note, ok
 
 # Well-formed, and of nobody: 32 zeros are the preimage of no invoice that a server would make.
 _NO_PREIMAGE: Final = "00" * 32
@@ -17,7 +17,7 @@ _NO_PREIMAGE: Final = "00" * 32
 _PREFLIGHT: Final = {"Origin": ORIGIN, "Access-Control-Request-Headers": "authorization"}
 
 
-def examine(method: str, url: str, ask: Ask, now: float) -> Iterator[Finding]:
+def examine(method: str, url: str, ask: Ask, now: float) -> Iterator[Objection]:
     """What others would hold against the service at `url`, as it is found; `now` is in unix seconds.
 
     It sends about ten requests, which cost the service up to six invoices that nobody pays. Raises what `ask` raises,
@@ -42,7 +42,7 @@ def examine(method: str, url: str, ask: Ask, now: float) -> Iterator[Finding]:
     yield from on_documents(documents, method, url, msat)
 
 
-def _not_sold(answer: Answer) -> Finding:
+def _not_sold(answer: ServiceAnswer) -> Objection:
     match answer.status:
         case 429:
             wait = "" if answer.values("retry-after") else ", and does not say when to come again (Retry-After)"
@@ -62,7 +62,7 @@ def _not_sold(answer: Answer) -> Finding:
             return fault("not-sold", f"the answer is {status}, and nobody was asked to pay")
 
 
-def _on_second(first: Answer, second: Answer) -> Iterator[Finding]:
+def _on_second(first: ServiceAnswer, second: ServiceAnswer) -> Iterator[Objection]:
     invoices = invoice_of(first), invoice_of(second)
     if second.status != 402:
         yield fault("unsteady", f"the same request is answered by 402 first and by {second.status} then")
@@ -70,7 +70,7 @@ def _on_second(first: Answer, second: Answer) -> Iterator[Finding]:
         yield fault("invoice-shared", "two requests got the same invoice: one may use what the other paid for")
 
 
-def _on_head(head: Answer) -> Iterator[Finding]:
+def _on_head(head: ServiceAnswer) -> Iterator[Objection]:
     if head.status != 402 or not head.offers:
         what = "without a challenge" if head.status == 402 else str(head.status)
         yield fault("head", f"HEAD, by which crawlers ask first, is answered by {what}")
@@ -78,7 +78,7 @@ def _on_head(head: Answer) -> Iterator[Finding]:
         yield ok("head", "HEAD is answered by the same 402")
 
 
-def _on_bad_credentials(first: Answer, method: str, url: str, ask: Ask) -> Iterator[Finding]:
+def _on_bad_credentials(first: ServiceAnswer, method: str, url: str, ask: Ask) -> Iterator[Objection]:
     l402 = l402_of(first.offers)
     shown = [("no credential at all", "L402 AAAA:00")]
     if l402 is not None:

@@ -7,7 +7,7 @@ Status: TypeAlias = Literal["ok", "note", "fault"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Objection:
     """One thing that was looked at: "ok"; a "note", which may be meant; or a "fault", which loses somebody.
 
     `code` is a stable name for programs, `said` a sentence for people, which may hold what the service sent.
@@ -18,16 +18,16 @@ class Finding:
     said: str
 
 
-def fault(code: str, said: str) -> Finding:
+def fault(code: str, said: str) -> Objection:
     """Something that loses customers, or their money."""
-    return Finding("fault", code, said)
+    return Objection("fault", code, said)
 
 
-def note(code: str, said: str) -> Finding:
+def note(code: str, said: str) -> Objection:
     """Something that may be meant."""
-    return Finding("note", code, said)
+    return Objection("note", code, said)
 
 
-def ok(code: str, said: str) -> Finding:
+def ok(code: str, said: str) -> Objection:
     """Something that is as it should be."""
-    return Finding("ok", code, said)
+    return Objection("ok", code, said)

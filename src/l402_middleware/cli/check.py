@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx2
 
-from ..checkup import Finding, examine
-from ..checkup.answer import MAX_BYTES, Answer
+from ..checkup import Objection, examine
+from ..checkup.answer import MAX_BYTES, ServiceAnswer
 from ..client.asked import origin_of
 from ..core.errors import ConfigurationError
 from .arguments import fields, small
@@ -52,7 +52,7 @@ def _check(options: argparse.Namespace) -> None:
         origin_of(options.url)
     except ValueError:
         raise ConfigurationError("URL must be an http or https URL with a host") from None
-    found: list[Finding] = []
+    found: list[Objection] = []
     with httpx2.Client(timeout=options.timeout, follow_redirects=False) as client:
         ask = _asker(client, fields(options.header), options.method.upper(), options.data.encode(), options.timeout)
         try:
@@ -73,8 +73,8 @@ def _check(options: argparse.Namespace) -> None:
 
 def _asker(
     client: httpx2.Client, own: list[tuple[str, str]], method: str, body: bytes, seconds: float
-) -> Callable[[str, str, Mapping[str, str]], Answer]:
-    def ask(asked: str, url: str, headers: Mapping[str, str]) -> Answer:
+) -> Callable[[str, str, Mapping[str, str]], ServiceAnswer]:
+    def ask(asked: str, url: str, headers: Mapping[str, str]) -> ServiceAnswer:
         # The body belongs to the request that is sold, not to those that crawlers and browsers add.
         content = body if asked == method else b""
         sent = [*_AGENT.items(), *own, *headers.items()]
@@ -87,6 +87,6 @@ def _asker(
                 if len(received) > MAX_BYTES or time.monotonic() > until:
                     is_cut = True
                     break
-            return Answer(answer.status_code, list(answer.headers.raw), received[:MAX_BYTES], is_cut)
+            return ServiceAnswer(answer.status_code, list(answer.headers.raw), received[:MAX_BYTES], is_cut)
 
     return ask

@@ -15,7 +15,7 @@ HOUR, DAY = 3600, 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class Spending:
     """What was spent in the last hour, the last day (24 hours), and ever, in msat; fees are in it."""
 
     hour: int
@@ -65,7 +65,7 @@ class Budget:
         if amount > _msat(self.per_request):
             raise NotPaid("over-budget", f"{amount} is more than the {self.per_request} that one request may cost")
 
-    def check_spent(self, amount: Msat, spent: Spent) -> None:
+    def check_spent(self, amount: Msat, spent: Spending) -> None:
         """Raises `NotPaid` where there is no room for that beside what is spent already."""
         for name, most, so_far in (
             ("an hour", self.per_hour, spent.hour),

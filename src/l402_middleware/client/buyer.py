@@ -21,7 +21,7 @@ from .errors import NotPaid, PaidInVain, PaymentUncertain
 from .purchase import Purchase
 from .quote import Quote, quote
 from .steps import Answer, Drain, Send, Sleep, Trade
-from .store import Busy, MemoryStore
+from .store import AnotherBuys, MemoryStore
 from .wallet import FAILED, PENDING, Outgoing, Wallet
 
 Scheme: TypeAlias = Literal["l402", "payment"]
@@ -134,8 +134,8 @@ class Buyer:
         """A paid purchase that this request can use; of one that was interrupted it is found out what became of it."""
         until, pause = self._clock() + self._patience, 0.02
         while True:
-            found: Purchase | Busy | None = yield from self._in_store("open", asked, self._clock(), mine)
-            if isinstance(found, Busy):
+            found: Purchase | AnotherBuys | None = yield from self._in_store("open", asked, self._clock(), mine)
+            if isinstance(found, AnotherBuys):
                 if self._clock() > until:
                     raise NotPaid("busy", f"another request is still buying what this one to {asked.origin} needs")
                 yield from do(Sleep(pause))

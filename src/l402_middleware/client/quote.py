@@ -24,7 +24,7 @@ _VALID_UNTIL = re.compile(rb"[A-Za-z0-9-]+_valid_until=([0-9]{1,15})")
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class QuotedTerms:
     """What the credential will be good for, as far as it says: how many requests (None: not said, or any number),
     whether for exactly the one that was asked, and until when, in unix seconds (None: not said).
     """
@@ -42,7 +42,7 @@ class Quote:
     offer: Offered
     invoice: Invoice
     amount: Msat
-    terms: Terms
+    terms: QuotedTerms
 
 
 def quote(url: str, offer: Offered, network: str, now: float, body: bytes) -> Quote:
@@ -59,14 +59,14 @@ def quote(url: str, offer: Offered, network: str, now: float, body: bytes) -> Qu
         raise NotPaid("wrong-network", f"the invoice is for {invoice.network}, and the wallet pays on {network}")
     if invoice.amount is None:
         raise NotPaid("wrong-amount", "the invoice has no amount")
-    ends, terms, announced = invoice.expires_at, Terms(), _in_body(body)
+    ends, terms, announced = invoice.expires_at, QuotedTerms(), _in_body(body)
     if isinstance(offer, L402Offer):
         terms, said = _terms(offer.token)
         announced = announced if said is None else [*announced, said]
     else:
         said, until = _of_payment(offer, invoice)
         announced = [*announced, said]
-        terms = Terms(uses=1, exact=True, valid_until=until)
+        terms = QuotedTerms(uses=1, exact=True, valid_until=until)
         ends = min(ends, until or ends)
     if any(msat not in (invoice.amount.msat, 1000 * invoice.amount.sats) for msat in announced):
         raise NotPaid("wrong-amount", f"the invoice asks for {invoice.amount}, and something else was announced")
@@ -92,12 +92,12 @@ def _of_payment(offer: PaymentOffer, invoice: Invoice) -> tuple[int, int | None]
     return 1000 * int(offer.amount), until
 
 
-def _terms(token: str) -> tuple[Terms, int | None]:
+def _terms(token: str) -> tuple[QuotedTerms, int | None]:
     """What a token of this package says it is good for, and its price in msat; of others what they say likewise."""
     try:
         caveats = macaroon.read(decode_base64(token)).caveats
     except ValueError:
-        return Terms(), None
+        return QuotedTerms(), None
     uses, exact, until, msat = None, False, None, None
     for caveat in caveats:
         if found := _OFFER.fullmatch(caveat):
@@ -106,7 +106,7 @@ def _terms(token: str) -> tuple[Terms, int | None]:
             exact = found[3] != b"-"
         elif found := _VALID_UNTIL.fullmatch(caveat):
             until = min(int(found[1]), until or int(found[1]))
-    return Terms(uses, exact, until), msat
+    return QuotedTerms(uses, exact, until), msat
 
 
 def _in_body(body: bytes) -> list[int]:

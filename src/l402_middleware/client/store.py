@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from ..core.errors import ConfigurationError, LedgerError
 from .asked import Asked
-from .budget import DAY, HOUR, Budget, Spent
+from .budget import DAY, HOUR, Budget, Spending
 from .errors import NotPaid
 from .purchase import Purchase
 
@@ -51,7 +51,7 @@ FROM purchases WHERE state != 'failed'
 """
 
 
-class Busy:
+class AnotherBuys:
     """Somebody else is about to buy what will be good for this request too."""
 
 
@@ -68,7 +68,7 @@ class MemoryStore:
         self._owner = ""
         self._owner_file: int | None = None
 
-    def open(self, asked: Asked, now: float, mine: set[bytes]) -> Purchase | Busy | None:
+    def open(self, asked: Asked, now: float, mine: set[bytes]) -> Purchase | AnotherBuys | None:
         """The purchase to answer this request with; None where there is none, or one in `mine` only.
 
         One that is `paying` was interrupted: what became of it has to be found out first. It is claimed, and its
@@ -86,15 +86,15 @@ class MemoryStore:
                     self._claim(connection, purchase.payment_hash, mine)
                     return purchase
                 if _is_for_many(purchase):
-                    return Busy()
+                    return AnotherBuys()
         return None
 
-    def begin(self, purchase: Purchase, budget: Budget, mine: set[bytes]) -> Busy | None:
+    def begin(self, purchase: Purchase, budget: Budget, mine: set[bytes]) -> AnotherBuys | None:
         """Write a purchase down and claim it, adding its payment hash to `mine`, unless that would break the budget.
 
-        `Busy` where it is for many requests, and somebody else is about to buy such a one: nothing is written down
-        then. Raises `NotPaid` where it would, and where its payment is on record already: whoever asks for it again
-        gets nothing. Once this returns, no crash forgets the purchase.
+        `AnotherBuys` where it is for many requests, and somebody else is about to buy such a one: nothing is written
+        down then. Raises `NotPaid` where it would, and where its payment is on record already: whoever asks for it
+        again gets nothing. Once this returns, no crash forgets the purchase.
         """
         with self._writing() as connection:
             known = connection.execute(
@@ -103,7 +103,7 @@ class MemoryStore:
             if known is not None and known[0] != "failed":
                 raise NotPaid("invoice-seen", "the server asks for a payment that was begun or made before")
             if _is_for_many(purchase) and self._others_buy(connection, purchase.endpoint, mine):
-                return Busy()
+                return AnotherBuys()
             budget.check_spent(purchase.amount, _spent(connection, purchase.created_at))
             values = [getattr(purchase, field.name) for field in fields(Purchase)]
             connection.execute(
@@ -144,7 +144,7 @@ class MemoryStore:
         """Whoever claimed these is done with them, or has given up."""
         self._claimed -= mine
 
-    def spent(self, now: float) -> Spent:
+    def spent(self, now: float) -> Spending:
         """What was spent, and is being spent."""
         with self._writing() as connection:
             return _spent(connection, now)
@@ -300,5 +300,5 @@ def _purchase(row: Sequence[Any]) -> Purchase:
     return replace(purchase, exact=bool(purchase.exact))
 
 
-def _spent(connection: sqlite3.Connection, now: float) -> Spent:
-    return Spent(*connection.execute(_SPENT, {"now": now, "hour": HOUR, "day": DAY}).fetchone())
+def _spent(connection: sqlite3.Connection, now: float) -> Spending:
+    return Spending(*connection.execute(_SPENT, {"now": now, "hour": HOUR, "day": DAY}).fetchone())

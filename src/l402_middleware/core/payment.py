@@ -120,7 +120,7 @@ def _credential(token: str) -> PaymentCredential:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class PaymentReceipt:
     """That a charge was paid and delivered: `reference` is the payment hash in hex, `timestamp` unix seconds."""
 
     challenge_id: str = field(repr=False)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from ..core.errors import ConfigurationError, LedgerError
 from ..flow import Step
 from .ledger import Claim, Closed, Credit, Credited, History, Outcome, Page, Revoked, Total, What
-from .memory_payment import Payment
+from .memory_payment import PaymentRow
 from .pages import page_of
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class MemoryLedger:
             )
         self._process = os.getpid()
         self._lock = threading.Lock()
-        self._payments: dict[bytes, Payment] = {}
+        self._payments: dict[bytes, PaymentRow] = {}
         self._due: list[tuple[float, bytes]] = []
         self._revoked: set[bytes] = set()
         self._totals: dict[tuple[int, str, What], tuple[int, int]] = {}
@@ -124,11 +124,11 @@ class MemoryLedger:
             self._prune(claim.now)
             return outcome
 
-    def _shown(self, claim: Claim) -> Payment:
+    def _shown(self, claim: Claim) -> PaymentRow:
         """The payment of a claim, remembered for as long as that asks for."""
         payment = self._payments.get(claim.payment_hash)
         if payment is None:
-            payment = Payment(claim, self._add, claim.bought, claim.forget_at)
+            payment = PaymentRow(claim, self._add, claim.bought, claim.forget_at)
             self._payments[claim.payment_hash] = payment
             heappush(self._due, (claim.forget_at, claim.payment_hash))
             if claim.msat:

@@ -23,7 +23,7 @@ from .units import Lease, free, grant
 
 
 @dataclass(slots=True)
-class Hold:
+class HeldUnits:
     """Units that a request has, until its lease ends."""
 
     units: int
@@ -40,7 +40,7 @@ class KeptAnswer:
 
 
 @dataclass(slots=True)
-class Payment:
+class PaymentRow:
     """`first` is the claim that it was first shown with; `record` is told what happens, to count it."""
 
     first: Claim
@@ -51,7 +51,7 @@ class Payment:
     confirmed: bool = False
     closed_with: int | None = None
     credited_to: bytes | None = None
-    holds: dict[bytes, Hold] = field(default_factory=dict)
+    holds: dict[bytes, HeldUnits] = field(default_factory=dict)
     kept: dict[bytes, KeptAnswer] = field(default_factory=dict)
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=HISTORY_EVENTS))
 
@@ -66,7 +66,7 @@ class Payment:
         granted = grant(self._unsettled, self._leases(), claim.now, claim.most, claim.least)
         if granted is not None:
             self._lapse(granted.lapsed, claim.now)
-            self.holds[claim.hold_id] = Hold(granted.units, claim.lease_until, claim.request)
+            self.holds[claim.hold_id] = HeldUnits(granted.units, claim.lease_until, claim.request)
             return Held(granted.left, self.confirmed, granted.units)
         if self._unsettled >= claim.least:
             return Busy()
@@ -114,7 +114,7 @@ class Payment:
     def takes_credit(self) -> bool:
         return self.bought is not None and self.closed_with is None
 
-    def take_over(self, other: "Payment", by: Claim) -> Busy | Spent | None:
+    def take_over(self, other: "PaymentRow", by: Claim) -> Busy | Spent | None:
         """Have all that the other one bought, which buys nothing from now on; or say why that cannot be."""
         if other is self or not other.takes_credit or other.settled:
             return Spent()

@@ -9,7 +9,7 @@ from .ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _Store:
     """A class in a module beside this one; the URLs that name it; and the extra that brings what it imports."""
 
     module: str
@@ -18,10 +18,10 @@ class _Kind:
 
 
 _LEDGERS: Final = {
-    "MemoryLedger": _Kind("memory", ("memory",)),
-    "SQLiteLedger": _Kind("sqlite", ("sqlite",)),
-    "RedisLedger": _Kind("redis", ("redis", "rediss", "unix"), "redis"),
-    "PostgresLedger": _Kind("postgres", ("postgresql", "postgres"), "postgres"),
+    "MemoryLedger": _Store("memory", ("memory",)),
+    "SQLiteLedger": _Store("sqlite", ("sqlite",)),
+    "RedisLedger": _Store("redis", ("redis", "rediss", "unix"), "redis"),
+    "PostgresLedger": _Store("postgres", ("postgresql", "postgres"), "postgres"),
 }
 """A new ledger is entered here, and nowhere else; its `from_url` makes one, or None where it cannot read the URL."""
 

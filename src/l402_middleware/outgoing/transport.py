@@ -64,7 +64,7 @@ class Transport:
         Raises `ProviderError` where there is no such answer.
         """
         # No generator of its own: its frame would show the request's key to whatever reports tracebacks with locals.
-        return do(Send(self, httpx2.Request(method, url, **content)))
+        return do(SendRequest(self, httpx2.Request(method, url, **content)))
 
     def blocking(self) -> "_Blocking":
         """The connections of the running process: a forked child has its own, so that two processes never share one."""
@@ -132,7 +132,7 @@ class _Awaiting:
         await self.client.aclose()
 
 
-class Send(Step[httpx2.Response]):
+class SendRequest(Step[httpx2.Response]):
     """One request and its answer; `request` is there for tests that answer a flow by hand."""
 
     def __init__(self, transport: Transport, request: httpx2.Request) -> None:

@@ -23,7 +23,7 @@ _THREADS: Final = Threads(8)
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
+class RateQuote:
     """What one source said: its rate, or in a sentence why there is none, and the kind of that failure."""
 
     name: str
@@ -33,12 +33,12 @@ class Quote:
     fault: ProviderFault | None = None
 
 
-def quote_of(source: RateSource | RateFunction, currency: str) -> Flow[Quote]:
+def quote_of(source: RateSource | RateFunction, currency: str) -> Flow[RateQuote]:
     """What `source` says of a currency; it has no failure of its own."""
     name, began = str(getattr(source, "__name__", type(source).__name__)), time.monotonic()
 
-    def without(words: str, fault: ProviderFault) -> Quote:
-        return Quote(name, time.monotonic() - began, words=words, fault=fault)
+    def without(words: str, fault: ProviderFault) -> RateQuote:
+        return RateQuote(name, time.monotonic() - began, words=words, fault=fault)
 
     try:
         asked = do(Call[object](source, currency, threads=_THREADS)) if callable(source) else source.rate(currency)
@@ -50,7 +50,7 @@ def quote_of(source: RateSource | RateFunction, currency: str) -> Flow[Quote]:
     rate = exact(answer)
     if rate is None:
         return without(f"{name} gave no decimal number above zero", "bad-answer")
-    return Quote(name, time.monotonic() - began, rate)
+    return RateQuote(name, time.monotonic() - began, rate)
 
 
 def agreed(rates: list[Decimal]) -> Decimal | None:
@@ -67,22 +67,22 @@ def _median(rates: list[Decimal]) -> Decimal:
     return sorted(rates)[(len(rates) - 1) // 2]
 
 
-class Together(Step[list[Quote]]):
+class Together(Step[list[RateQuote]]):
     """Several flows at once: none waits for a slow one before it."""
 
-    def __init__(self, flows: list[Flow[Quote]]) -> None:
+    def __init__(self, flows: list[Flow[RateQuote]]) -> None:
         self._flows = flows
 
-    def block(self) -> list[Quote]:
+    def block(self) -> list[RateQuote]:
         with ThreadPoolExecutor(len(self._flows)) as pool:
             # In the caller's context, which a function of the application's may need.
             running = [pool.submit(copy_context().run, drive, flow) for flow in self._flows]
             return [each.result() for each in running]
 
-    async def wait(self) -> list[Quote]:
-        answers: dict[int, Quote] = {}
+    async def wait(self) -> list[RateQuote]:
+        answers: dict[int, RateQuote] = {}
 
-        async def run(number: int, flow: Flow[Quote]) -> None:
+        async def run(number: int, flow: Flow[RateQuote]) -> None:
             answers[number] = await adrive(flow)
 
         async with anyio.create_task_group() as group:

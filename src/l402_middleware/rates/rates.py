@@ -16,7 +16,7 @@ from ..core.money import Msat
 from ..event_loops import Signal
 from ..flow import Flow, Step, do
 from ..outgoing.told import Told
-from .quotes import Quote, Together, agreed, quote_of
+from .quotes import RateQuote, Together, agreed, quote_of
 from .source import RateFunction, RateSource
 
 # Seconds until sources that gave no rate are asked again.
@@ -207,7 +207,7 @@ class Rates:
             next_at = self._clock() + min(_RETRY, self._refresh)
             self._known[currency] = _Known(rate, rate_at, now, next_at, "; ".join(faults))
 
-    def _answers(self, currency: str) -> Flow[list[Quote]]:
+    def _answers(self, currency: str) -> Flow[list[RateQuote]]:
         return (yield from do(Together([quote_of(source, currency) for source in self._sources])))
 
 

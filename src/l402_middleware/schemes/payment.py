@@ -10,7 +10,7 @@ from ..core.auth_params import write_challenge
 from ..core.challenge import invoice_members
 from ..core.charge import ChargeIssuer, can_charge
 from ..core.errors import BadCredential
-from ..core.payment import CHARGE, METHOD, SCHEME, Receipt, parse_payment_authorization
+from ..core.payment import CHARGE, METHOD, SCHEME, PaymentReceipt, parse_payment_authorization
 from ..core.payment_problems import STATUS, problem_type
 from .scheme import CredentialFault, Fields, Offered, Reading, Sale, SchemeSettings, Shown
 
@@ -66,7 +66,7 @@ class PaymentScheme:
 
     def receipt(self, shown: Shown, now: float) -> Sequence[tuple[bytes, bytes]]:
         """Payment-Receipt, which names the challenge and the payment."""
-        receipt = Receipt(shown.reference, shown.verified.payment_hash.hex(), int(now))
+        receipt = PaymentReceipt(shown.reference, shown.verified.payment_hash.hex(), int(now))
         return ((b"payment-receipt", receipt.header().encode()),)
 
     def problem_type(self, code: str) -> str:

@@ -35,7 +35,7 @@ class _Hold:
 
 
 @dataclass
-class _Payment:
+class _ModelPayment:
     """What the rule knows of one payment. `hold_ids` are those of all holds that ever were."""
 
     first: Claim
@@ -83,7 +83,8 @@ class Histories(RuleBasedStateMachine):
         self.leases = 0
         first = claim(self.now)
         self.payments = [
-            _Payment(replace(claim(self.now, bought=bought), endpoint=first.endpoint), bought) for bought in self.BOUGHT
+            _ModelPayment(replace(claim(self.now, bought=bought), endpoint=first.endpoint), bought)
+            for bought in self.BOUGHT
         ]
         self.touched = self.payments[0]
         self.totals: Counter[tuple[int, What]] = Counter()
@@ -246,15 +247,15 @@ class Histories(RuleBasedStateMachine):
             assert history.closed_with == known.closed_with
             assert list(history.events) == known.events[-100:]
 
-    def claim_on(self, known: _Payment) -> Claim:
+    def claim_on(self, known: _ModelPayment) -> Claim:
         return replace(known.first, now=self.now, lease_until=self.lease(LEASE), forget_at=self.now + 400 * LIFE)
 
-    def show(self, known: _Payment) -> None:
+    def show(self, known: _ModelPayment) -> None:
         if not known.known:
             known.known = True
             self.note(known, "paid")
 
-    def is_kept(self, known: _Payment, request: bytes, outcome: object) -> bool:
+    def is_kept(self, known: _ModelPayment, request: bytes, outcome: object) -> bool:
         answer, until = known.kept.get(request, (b"", 0.0))
         if self.now >= until or (outcome != Kept(answer) and self.latest >= until):
             return False
@@ -262,14 +263,14 @@ class Histories(RuleBasedStateMachine):
         self.note(known, "replayed")
         return True
 
-    def make_room(self, known: _Payment, units: int) -> None:
+    def make_room(self, known: _ModelPayment, units: int) -> None:
         """Let as many holds lapse as `units` more need, those first whose lease ended first."""
         while known.settled + known.held() + units > (known.bought or 0):
             hold_id = min(known.holds, key=lambda each: known.holds[each].until)
             assert known.holds.pop(hold_id).until <= self.now
             self.note(known, "lapsed")
 
-    def shut(self, known: _Payment, closed_with: int) -> None:
+    def shut(self, known: _ModelPayment, closed_with: int) -> None:
         for hold_id in [each for each, hold in known.holds.items() if hold.until <= self.now]:
             del known.holds[hold_id]
             self.note(known, "lapsed")
@@ -281,13 +282,13 @@ class Histories(RuleBasedStateMachine):
         self.leases += 1
         return self.now + seconds + self.leases / 64
 
-    def note(self, known: _Payment, what: What) -> None:
+    def note(self, known: _ModelPayment, what: What) -> None:
         known.events.append(Event(self.now, what))
         self.totals[day_of(self.now), what] += 1
         if what == "paid":
             self.msat[day_of(self.now)] += known.first.msat
 
-    def pick(self, payment: int, which: int) -> tuple[_Payment, bytes]:
+    def pick(self, payment: int, which: int) -> tuple[_ModelPayment, bytes]:
         """One of the payment's holds, ended and settled ones among them, or one that never was."""
         known = self.touched = self.payments[payment]
         return known, known.hold_ids[-1 - which] if which < len(known.hold_ids) else os.urandom(16)
