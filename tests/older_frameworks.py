@@ -50,6 +50,8 @@ LATER: Final = {
     "test_prices_by_dependencies_are_seen": "app.frontend",
     "TestFastAPI::test_bound_to_the_request": "a body of bytes as FastAPI's parameter",
     "TestFastAPI::test_chunked": "the same",
+    "TestFastAPIPaidByPayment::test_bound_to_the_request": "the same",
+    "TestFastAPIPaidByPayment::test_chunked": "the same",
     "[FastAPI-/exact]": "the same",
     "DEAR.test": "Starlette's hosts in any case",
     "test_the_running_application_says_the_same[in Starlette's list]": "Starlette's Middleware(kind, *arguments)",
