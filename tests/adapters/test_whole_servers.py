@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from .contract import Site, code, json_of, raw
@@ -242,6 +243,9 @@ class Denied:
 
     def __init__(self, answer: bytes) -> None:
         self.text = answer.decode("latin-1")
+        lines = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+        pairs = [line.partition(b":")[::2] for line in lines]
+        self.headers = httpx2.Headers([(name, value.strip()) for name, value in pairs])
 
     def json(self) -> Any:
         return json.loads(self.text[self.text.index("{") : self.text.rindex("}") + 1])

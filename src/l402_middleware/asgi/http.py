@@ -1,5 +1,6 @@
 """ASGI over HTTP: what the server and the application say goes into the exchange, and its outputs are carried out."""
 
+from http import HTTPStatus
 from typing import Final
 
 import anyio
@@ -136,7 +137,9 @@ class HTTPExchange(ASGIExchange):
     async def _send_early(self, message: Message) -> None:
         """Send what ends an answer to a request whose body may be unread, once that is read, within bounds."""
         is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
-        if is_last and not self._is_body_whole and has_unread_body(self.scope):
+        # Whoever is told 408 had its time for the body.
+        is_late = isinstance(self.decision, Response) and self.decision.status == HTTPStatus.REQUEST_TIMEOUT
+        if is_last and not self._is_body_whole and not is_late and has_unread_body(self.scope):
             await self._send({**message, "more_body": True})
             await drain(self._next_message)
             message = {"type": "http.response.body", "body": b""}
